@@ -1,0 +1,38 @@
+"""The one source of random numbers: a counter-based generator that `set_random_seed` restarts.
+
+Philox (J. K. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11) makes its n-th
+number from a key and n alone, so what is drawn never depends on threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn import _validate as check
+
+_generator: np.random.Generator | None = None
+
+
+def set_random_seed(seed: int) -> None:
+    """Restart the generator behind initial weights, shuffling and every other random choice.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0. The same seed gives the same numbers, on any number of threads.
+    """
+    global _generator
+    _generator = seeded(check.non_negative_int(seed, "seed"))
+
+
+def generator() -> np.random.Generator:
+    """Return the generator that all parts share; unless a seed was set, the system seeds it."""
+    global _generator
+    if _generator is None:
+        _generator = seeded(None)
+    return _generator
+
+
+def seeded(seed: int | None) -> np.random.Generator:
+    """Return a generator of its own for `seed`."""
+    return np.random.Generator(np.random.Philox(seed))

@@ -1,0 +1,122 @@
+# exp, log and tanh on vectors. Coefficients are minimax fits made for fastnn (Remez exchange at 60
+# digits); the greatest error, measured against float64 over every float32 input by
+# tests/test_kernels.py, stands at each function.
+
+cdef extern from *:
+    """
+    #ifdef FASTNN_DOUBLE
+      #define ROUND_MAGIC 6755399441055744.0 /* 1.5 * 2**52: adding it rounds to a whole number */
+      #define LN2_HIGH 0.6931471803691238    /* n * LN2_HIGH is exact for every exponent n */
+      #define LN2_LOW 1.908214929270587816e-10
+      #define EXP_MOST 720.0                 /* beyond: inf; below EXP_LEAST: 0 */
+      #define EXP_LEAST -760.0
+      #define TANH_MOST 20.0                 /* tanh rounds to 1 beyond */
+      #define SMALLEST_NORMAL 2.2250738585072014e-308
+      #define SUBNORMAL_SCALE 18014398509481984.0 /* 2 ** SUBNORMAL_SHIFT */
+      #define SUBNORMAL_SHIFT 54.0
+      enum { EXP_TERMS = 11, LOG_TERMS = 7 };
+      static const real EXP_P[EXP_TERMS] = {
+          0.5000000000000000044, 0.1666666666666668343, 0.04166666666666609367,
+          0.008333333333317025213, 0.001388888888911586364, 0.0001984126989640749317,
+          2.480158692624936827e-5, 2.755723483707578216e-6, 2.75575821247120366e-7,
+          2.511204588992373172e-8, 2.082655514603331912e-9};
+      static const real LOG_P[LOG_TERMS] = {
+          0.6666666666666734661, 0.3999999999941285123, 0.285714287428303682, 0.222221985242218528,
+          0.181835670456717627, 0.1531397668401928689, 0.1479673010134958263};
+    #else
+      #define ROUND_MAGIC 12582912.0f        /* 1.5 * 2**23 */
+      #define LN2_HIGH 0.693359375f
+      #define LN2_LOW -2.12194440055e-4f
+      #define EXP_MOST 100.0f
+      #define EXP_LEAST -120.0f
+      #define TANH_MOST 10.0f
+      #define SMALLEST_NORMAL 1.17549435e-38f
+      #define SUBNORMAL_SCALE 33554432.0f    /* 2 ** 25 */
+      #define SUBNORMAL_SHIFT 25.0f
+      enum { EXP_TERMS = 5, LOG_TERMS = 4 };
+      static const real EXP_P[EXP_TERMS] = {
+          0.4999999345f, 0.1666652057f, 0.04166838836f, 0.008368724017f, 0.001381460549f};
+      static const real LOG_P[LOG_TERMS] = {
+          0.6666666564332105531f, 0.4000033570408105489f, 0.2853727384872146184f,
+          0.2358284971443557866f};
+    #endif
+    #define ONE_OVER_LN2 ((real)1.44269504088896340736)
+    """
+    real ROUND_MAGIC, LN2_HIGH, LN2_LOW, EXP_MOST, EXP_LEAST, TANH_MOST, ONE_OVER_LN2
+    real SMALLEST_NORMAL, SUBNORMAL_SCALE, SUBNORMAL_SHIFT
+    enum: EXP_TERMS
+    enum: LOG_TERMS
+    const real* EXP_P
+    const real* LOG_P
+
+
+cdef inline forced exp_parts(vec x, vec* n, vec* q) noexcept nogil:
+    """exp(x) = 2**n * (1 + q), |x| moderate; n is left with ROUND_MAGIC added, as vpow2 wants it."""
+    cdef vec magic = vset(ROUND_MAGIC)
+    cdef vec t = vfma(x, vset(ONE_OVER_LN2), magic)
+    cdef vec whole = t - magic
+    cdef vec r = vfma(whole, vset(-LN2_LOW), vfma(whole, vset(-LN2_HIGH), x))
+    cdef vec p = vset(EXP_P[EXP_TERMS - 1])
+    cdef int i
+    for i in range(EXP_TERMS - 1):
+        p = vfma(p, r, vset(EXP_P[EXP_TERMS - 2 - i]))
+    n[0] = t
+    q[0] = vfma(r * r, p, r)
+
+
+cdef inline forced vexp(vec x, vec* y) noexcept nogil:
+    """y = exp(x), at most 1 ULP off; 2**n in two factors, so that subnormal results come out right."""
+    cdef vec magic = vset(ROUND_MAGIC)
+    cdef vec t, q, half
+    x = vif_gt(x, vset(EXP_MOST), vset(EXP_MOST), x)
+    x = vif_gt(vset(EXP_LEAST), x, vset(EXP_LEAST), x)
+    exp_parts(x, &t, &q)
+    half = vfma(t - magic, vset(0.5), magic)
+    y[0] = (q + vset(1)) * vpow2(half) * vpow2((t - half) + magic)
+
+
+cdef inline forced vlog(vec x, vec* y) noexcept nogil:
+    """y = log(x), at most 1 ULP off: x = 2**e * (1 + f), s = f / (2 + f),
+    log(1 + f) = f - f**2/2 + s * (f**2/2 + s**2 * R(s**2))."""
+    cdef vec zero = vset(0), tiny = vset(SMALLEST_NORMAL)
+    cdef vec scaled = vif_gt(tiny, x, x * vset(SUBNORMAL_SCALE), x)
+    cdef vec e, f, s, z, r, half, value
+    f = vsplit(scaled, &e) - vset(1)
+    e = vif_gt(tiny, x, e - vset(SUBNORMAL_SHIFT), e)
+    s = f / (f + vset(2))
+    z = s * s
+    r = vset(LOG_P[LOG_TERMS - 1])
+    cdef int i
+    for i in range(LOG_TERMS - 1):
+        r = vfma(r, z, vset(LOG_P[LOG_TERMS - 2 - i]))
+    half = vset(0.5) * f * f
+    value = vfma(e, vset(LN2_HIGH), f - (half - vfma(s, vfma(z, r, half), e * vset(LN2_LOW))))
+    value = vif_gt(x, vset(REAL_HUGE), x, value)       # +inf stays
+    value = vif_gt(x, zero, value, vset(REAL_NAN))     # negative and NaN: NaN
+    y[0] = vif_gt(vabs(x), zero, value, (x - x) - vset(REAL_INF))  # +-0: -inf; NaN stays
+
+
+cdef inline forced vlog1p_unit(vec x, vec* y) noexcept nogil:
+    """y = log(1 + x) for x in [0, 1]: the rounding of 1 + x is put back to first order."""
+    cdef vec u = x + vset(1)
+    cdef vec value
+    vlog(u, &value)
+    y[0] = value + (x - (u - vset(1))) / u
+
+
+cdef inline forced vtanh(vec x, vec* y) noexcept nogil:
+    """y = tanh(x), at most 2 ULP off: E / (E + 2) with E = expm1(2 |x|), no branch near zero."""
+    cdef vec magnitude = vabs(x)
+    cdef vec t, q, scale, e
+    magnitude = vif_gt(magnitude, vset(TANH_MOST), vset(TANH_MOST), magnitude)
+    exp_parts(magnitude + magnitude, &t, &q)
+    scale = vpow2(t)
+    e = vfma(scale, q, scale - vset(1))
+    y[0] = vcopysign(e / (e + vset(2)), x)
+
+
+cdef inline forced vsigmoid(vec x, vec* y) noexcept nogil:
+    """y = 1 / (1 + exp(-x)), at most 2 ULP off; exp of -|x| only, so that neither end overflows."""
+    cdef vec z
+    vexp(-vabs(x), &z)
+    y[0] = vif_gt(vset(0), x, z, vset(1)) / (z + vset(1))

@@ -1,0 +1,404 @@
+# The plan: a model lowered to a flat list of kernels over preallocated, padded arrays. `Plan.run` does
+# many mini-batches in one call without the GIL and within one parallel region. Every thread walks the
+# list and does its share of each kernel; an operation marked `sync` ends with a barrier.
+
+cdef enum Mode:
+    MODE_TRAIN = 1
+    MODE_TEST = 2
+    MODE_PREDICT = 4
+
+# The modes an operation takes part in, for model.py.
+TRAIN, TEST, PREDICT = MODE_TRAIN, MODE_TEST, MODE_PREDICT
+
+cdef struct Op:
+    team_function function
+    void* args
+    Py_ssize_t* rows      # the field of args that counts the rows of the mini-batch, or NULL
+    int modes
+    bint sync
+
+cdef struct Run:
+    Op* ops
+    Py_ssize_t count, steps, batch, first
+    const int64_t* order
+    const real* hyper
+    int mode
+
+
+cdef void run_steps(void* args, const Step* unused, int tid, int nthreads) noexcept nogil:
+    cdef Run* r = <Run*>args
+    cdef Step step
+    cdef Py_ssize_t s, o
+    for s in range(r.steps):
+        step.first = r.first + s * r.batch
+        step.order = r.order + step.first if r.order != NULL else NULL
+        step.hyper = r.hyper + s * HYPERS if r.hyper != NULL else NULL
+        for o in range(r.count):
+            if r.ops[o].modes & r.mode:
+                r.ops[o].function(r.ops[o].args, &step, tid, nthreads)
+            if nthreads > 1 and r.ops[o].sync:
+                team_barrier()
+
+
+cdef struct Gather:
+    Py_ssize_t rows, cols, classes
+    const real* source    # IN (any, cols): the caller's data
+    Py_ssize_t ldsource
+    real* x               # OUT (rows, cols)
+    Py_ssize_t ldx
+    const int64_t* label_source  # IN (any,) or NULL
+    int64_t* labels       # OUT (rows,)
+    const real* y_source  # IN (any, classes) or NULL
+    Py_ssize_t ldy_source
+    real* y               # OUT (rows, classes)
+    Py_ssize_t ldy
+    const real* weight_source    # IN (any,) or NULL
+    real* weights         # OUT (rows,)
+
+
+cdef void gather_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
+    """The mini-batch's rows of the data, its targets and weights, copied side by side."""
+    cdef Gather* a = <Gather*>args
+    cdef Py_ssize_t i, i0, i1, at
+    share(a.rows, 1, tid, nthreads, &i0, &i1)
+    for i in range(i0, i1):
+        at = step.order[i] if step.order != NULL else step.first + i
+        memcpy(a.x + i * a.ldx, a.source + at * a.ldsource, a.cols * sizeof(real))
+        if a.label_source != NULL:
+            a.labels[i] = a.label_source[at]
+        if a.y_source != NULL:
+            memcpy(a.y + i * a.ldy, a.y_source + at * a.ldy_source, a.classes * sizeof(real))
+        if a.weight_source != NULL:
+            a.weights[i] = a.weight_source[at]
+
+
+cdef struct Tally:
+    Py_ssize_t rows
+    const real* values    # IN (rows,)
+    const real* hits      # IN (rows,) or NULL
+    const real* weights   # IN (rows,) or NULL
+    double loss, right    # INOUT: running sums
+
+
+cdef void tally_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
+    cdef Tally* a = <Tally*>args
+    cdef Py_ssize_t i
+    cdef double loss_sum = 0, right = 0
+    if tid != 0:
+        return
+    for i in range(a.rows):
+        loss_sum += a.values[i] if a.weights == NULL else <double>a.weights[i] * a.values[i]
+        if a.hits != NULL:
+            right += a.hits[i]
+    a.loss += loss_sum
+    a.right += right
+
+
+cdef struct CopyOut:
+    Py_ssize_t rows, cols
+    const real* y         # IN (rows, cols)
+    Py_ssize_t ldy
+    real* out             # OUT (all rows of the run, cols) or NULL
+    Py_ssize_t ldout
+
+
+cdef void copy_out_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
+    cdef CopyOut* a = <CopyOut*>args
+    cdef Py_ssize_t i, i0, i1
+    if a.out == NULL:
+        return
+    share(a.rows, 1, tid, nthreads, &i0, &i1)
+    for i in range(i0, i1):
+        memcpy(a.out + (step.first + i) * a.ldout, a.y + i * a.ldy, a.cols * sizeof(real))
+
+
+cdef class Plan:
+    """A list of kernels over arrays of `batch` rows. Arrays are padded (see note D of _core.pyx) and
+    kept alive by the plan; `sync` tells whether the next operation needs all of this one's result."""
+
+    cdef Op* ops
+    cdef Py_ssize_t count, capacity, batch
+    cdef list arrays
+    cdef Gather* source
+    cdef Loss* loss_args
+    cdef Tally* tally_args
+    cdef CopyOut* output_args
+    cdef bint running
+    cdef list gemms       # addresses of the argument blocks of products: they share one scratch
+    cdef size_t scratch_bytes
+    cdef char* scratch
+    cdef int scratch_threads
+
+    def __cinit__(self, Py_ssize_t batch):
+        self.batch = batch
+        self.arrays = []
+        self.gemms = []
+
+    def __dealloc__(self):
+        cdef Py_ssize_t o
+        for o in range(self.count):
+            free(self.ops[o].args)
+        free(self.ops)
+        free(self.scratch)
+
+    cdef void* add(self, team_function function, size_t size, int modes, bint sync) except NULL:
+        """Append an operation; returns its argument block, zeroed."""
+        cdef Op* grown
+        cdef void* args
+        if self.count == self.capacity:
+            grown = <Op*>realloc(self.ops, (self.capacity * 2 + 8) * sizeof(Op))
+            if grown == NULL:
+                raise MemoryError("plan: no memory for its operations")
+            self.ops = grown
+            self.capacity = self.capacity * 2 + 8
+        args = malloc(size)
+        if args == NULL:
+            raise MemoryError("plan: no memory for its operations")
+        memset(args, 0, size)
+        memset(&self.ops[self.count], 0, sizeof(Op))
+        self.ops[self.count].function = function
+        self.ops[self.count].args = args
+        self.ops[self.count].modes = modes
+        self.ops[self.count].sync = sync
+        self.count += 1
+        return args
+
+    cdef int count_rows(self, Py_ssize_t* rows) except -1:
+        """The operation added last keeps the number of rows of the mini-batch there."""
+        self.ops[self.count - 1].rows = rows
+        rows[0] = self.batch
+        return 0
+
+    cdef int keep_gemm(self, Gemm* g) except -1:
+        gemm_prepare(g)
+        self.gemms.append(<size_t>g)
+        self.scratch_bytes = max(self.scratch_bytes, g.scratch_bytes)
+        return 0
+
+    cdef int take_slots(self, real** slots, tuple arrays, bint matrix) except -1:
+        cdef real[:, :] two
+        cdef real[::1] one
+        cdef int k = 0
+        for array in arrays:
+            if matrix:
+                two = array
+                slots[k] = &two[0, 0]
+            else:
+                one = array
+                slots[k] = &one[0]
+            k += 1
+        return 0
+
+    def gather(self, real[:, :] x, int64_t[::1] labels, real[:, :] y, real[::1] weights, bint sync=True):
+        """Copy a mini-batch of the run's data into x and its targets into labels or y (or neither)."""
+        cdef Gather* a = <Gather*>self.add(gather_kernel, sizeof(Gather), TRAIN | TEST | PREDICT, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.x, a.ldx = x.shape[1], &x[0, 0], ld(x)
+        if labels is not None:
+            a.labels = &labels[0]
+        if y is not None:
+            a.classes, a.y, a.ldy = y.shape[1], &y[0, 0], ld(y)
+        if weights is not None:
+            a.weights = &weights[0]
+        self.source = a
+        self.arrays.append((x, labels, y, weights))
+
+    def dense_forward(self, real[:, :] x, Py_ssize_t k, real[:, :] kernel, real[::1] bias,
+                      int activation, real[:, :] y, bint sync=True):
+        """y = activation(x[:, :k] kernel + bias); kernel, bias and y with their padding."""
+        cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN | TEST | PREDICT, sync)
+        self.count_rows(&g.m)
+        g.n, g.k, g.padded = y.shape[1], k, True
+        g.a, g.lda = &x[0, 0], ld(x)
+        g.b, g.ldb = &kernel[0, 0], ld(kernel)
+        if bias is not None:
+            g.bias = &bias[0]
+        g.c, g.ldc = &y[0, 0], ld(y)
+        if activation != LINEAR:
+            g.finish, g.code = FINISH_ACTIVATE, activation
+        self.keep_gemm(g)
+        self.arrays.append((x, kernel, bias, y))
+
+    def dense_backward_input(self, real[:, :] dz, Py_ssize_t m, real[:, :] kernel, Py_ssize_t k,
+                             real[:, :] y, int activation, real[:, :] dx, bint sync=True):
+        """dx[:, :k] = (dz[:, :m] kernel[:k, :m]^T) * activation'(.), y its output; zeros beyond k."""
+        cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN, sync)
+        self.count_rows(&g.m)
+        g.n, g.k, g.padded, g.trans_b = k, m, True, True
+        g.a, g.lda = &dz[0, 0], ld(dz)
+        g.b, g.ldb = &kernel[0, 0], ld(kernel)
+        g.c, g.ldc = &dx[0, 0], ld(dx)
+        if activation != LINEAR:
+            g.finish, g.code = FINISH_SLOPE, activation
+            g.saved, g.ldsaved = &y[0, 0], ld(y)
+        self.keep_gemm(g)
+        self.arrays.append((dz, kernel, y, dx))
+
+    def dense_update(self, real[:, :] x, Py_ssize_t k, real[:, :] dz, real[:, :] kernel,
+                     tuple kernel_slots, real[::1] bias, tuple bias_slots, int optimizer, bint sync=True):
+        """One optimizer step on kernel by x^T dz and on bias by dz's column sums; neither is stored."""
+        cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN, sync and bias is None)
+        cdef ColumnSum* s
+        self.count_rows(&g.k)
+        g.m, g.n, g.padded, g.trans_a = k, kernel.shape[1], True, True
+        g.a, g.lda = &x[0, 0], ld(x)
+        g.b, g.ldb = &dz[0, 0], ld(dz)
+        g.c, g.ldc = &kernel[0, 0], ld(kernel)
+        g.finish, g.code = FINISH_UPDATE, optimizer
+        self.take_slots(g.slots, kernel_slots, True)
+        self.keep_gemm(g)
+        self.arrays.append((x, dz, kernel, kernel_slots, bias, bias_slots))
+        if bias is None:
+            return
+        s = <ColumnSum*>self.add(column_sum_kernel, sizeof(ColumnSum), TRAIN, sync)
+        self.count_rows(&s.rows)
+        s.cols, s.padded, s.update, s.code = bias.shape[0], True, True, optimizer
+        s.x, s.ldx, s.out = &dz[0, 0], ld(dz), &bias[0]
+        self.take_slots(s.slots, bias_slots, False)
+
+    def activate(self, int code, real[:, :] x, real[:, :] y, int modes, bint sync=True):
+        """y = f(x), element by element."""
+        cdef Map* a = <Map*>self.add(activate_kernel, sizeof(Map), modes, sync)
+        self.count_rows(&a.rows)
+        a.code, a.cols = code, y.shape[1]
+        a.x, a.ldx, a.out, a.ldout = &x[0, 0], ld(x), &y[0, 0], ld(y)
+        self.arrays.append((x, y))
+
+    def activate_gradient(self, int code, real[:, :] y, real[:, :] dy, Py_ssize_t cols,
+                          real[:, :] dx, bint sync=True):
+        """dx = dy * f'(.), y = f(.), on the first cols columns."""
+        cdef Map* a = <Map*>self.add(activate_gradient_kernel, sizeof(Map), TRAIN, sync)
+        self.count_rows(&a.rows)
+        a.code, a.cols = code, cols
+        a.x, a.ldx, a.dy, a.lddy = &y[0, 0], ld(y), &dy[0, 0], ld(dy)
+        a.out, a.ldout = &dx[0, 0], ld(dx)
+        self.arrays.append((y, dy, dx))
+
+    def softmax(self, real[:, :] x, Py_ssize_t cols, real[:, :] y, bint log, int modes, bint sync=True):
+        """y = softmax or log-softmax of the first cols columns of x."""
+        cdef Softmax* a = <Softmax*>self.add(softmax_kernel, sizeof(Softmax), modes, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.log, a.padded = cols, log, True
+        a.x, a.ldx, a.out, a.ldout = &x[0, 0], ld(x), &y[0, 0], ld(y)
+        self.arrays.append((x, y))
+
+    def softmax_gradient(self, real[:, :] y, real[:, :] dy, Py_ssize_t cols, real[:, :] dx,
+                         bint log, bint sync=True):
+        """dx from dy through softmax or log-softmax, whose output is y."""
+        cdef Softmax* a = <Softmax*>self.add(softmax_gradient_kernel, sizeof(Softmax), TRAIN, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.log, a.padded = cols, log, True
+        a.x, a.ldx, a.dy, a.lddy = &y[0, 0], ld(y), &dy[0, 0], ld(dy)
+        a.out, a.ldout = &dx[0, 0], ld(dx)
+        self.arrays.append((y, dy, dx))
+
+    def output(self, real[:, :] y, Py_ssize_t cols, bint sync=False):
+        """Copy y to the run's predictions, where a run asks for them."""
+        cdef CopyOut* a = <CopyOut*>self.add(copy_out_kernel, sizeof(CopyOut), TRAIN | TEST | PREDICT, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.y, a.ldy = cols, &y[0, 0], ld(y)
+        self.output_args = a
+        self.arrays.append(y)
+
+    def loss(self, int code, real[:, :] y_pred, Py_ssize_t cols, int64_t[::1] labels,
+             real[:, :] y_true, real[::1] weights, real[::1] values, real[::1] hits,
+             real[:, :] gradient):
+        """The loss of each row, the gradient of their mean (train), and the running sums."""
+        cdef Loss* a = <Loss*>self.add(loss_kernel, sizeof(Loss), TRAIN | TEST, True)
+        cdef Tally* t
+        self.count_rows(&a.rows)
+        a.code, a.cols, a.padded = code, cols, True
+        a.y_pred, a.ldpred = &y_pred[0, 0], ld(y_pred)
+        if labels is not None:
+            a.labels = &labels[0]
+        if y_true is not None:
+            a.y_true, a.ldtrue = &y_true[0, 0], ld(y_true)
+        a.values = &values[0]
+        if hits is not None:
+            a.hits = &hits[0]
+        if gradient is not None:
+            a.gradient, a.ldgradient = &gradient[0, 0], ld(gradient)
+        t = <Tally*>self.add(tally_kernel, sizeof(Tally), TRAIN | TEST, False)
+        self.count_rows(&t.rows)
+        t.values, t.hits = a.values, a.hits
+        self.loss_args, self.tally_args = a, t
+        self.arrays.append((y_pred, labels, y_true, weights, values, hits, gradient))
+
+    def run(self, int mode, const real[:, :] x, const int64_t[::1] labels, const real[:, :] y,
+            const real[::1] weights, const int64_t[::1] order, Py_ssize_t start, Py_ssize_t stop,
+            const real[:, :] hyper, real[:, :] predictions, int threads):
+        """Run mini-batches over the positions start..stop of `order` (or of the data itself).
+
+        The last mini-batch may be short. hyper has a row for each; predictions, if given, a row for
+        each position of the run's data. Returns (sum of weighted losses, sum of hits) over the rows.
+        """
+        cdef Run r
+        cdef Py_ssize_t left = (stop - start) % self.batch
+        if self.running:
+            raise RuntimeError("plan: this model is already running in another thread")
+        self.running = True
+        try:
+            self.reserve_scratch(threads)
+            memset(&r, 0, sizeof(r))
+            r.ops, r.count, r.batch, r.mode = self.ops, self.count, self.batch, mode
+            r.first = start
+            self.source.source, self.source.ldsource = &x[0, 0], ld(x)
+            self.source.label_source = NULL if labels is None else &labels[0]
+            self.source.y_source = NULL
+            if y is not None:
+                self.source.y_source, self.source.ldy_source = &y[0, 0], ld(y)
+            self.source.weight_source = NULL if weights is None else &weights[0]
+            if self.loss_args != NULL:
+                self.loss_args.weights = NULL if weights is None else self.source.weights
+                self.tally_args.weights = self.loss_args.weights
+                self.tally_args.loss = self.tally_args.right = 0
+            self.output_args.out = NULL
+            if predictions is not None:
+                self.output_args.out, self.output_args.ldout = &predictions[0, 0], ld(predictions)
+            if order is not None:
+                r.order = &order[0]
+            if hyper is not None:
+                r.hyper = &hyper[0, 0]
+            r.steps = (stop - start) // self.batch
+            if r.steps:
+                self.set_rows(self.batch)
+                with nogil:
+                    run(run_steps, &r, NULL, threads)
+            if left:
+                self.set_rows(left)
+                r.first += r.steps * self.batch
+                if r.hyper != NULL:
+                    r.hyper += r.steps * HYPERS
+                r.steps = 1
+                with nogil:
+                    run(run_steps, &r, NULL, threads)
+        finally:
+            self.running = False
+        if self.loss_args == NULL:
+            return 0.0, 0.0
+        return self.tally_args.loss, self.tally_args.right
+
+    cdef int set_rows(self, Py_ssize_t rows) except -1:
+        cdef Py_ssize_t o
+        for o in range(self.count):
+            if self.ops[o].rows != NULL:
+                self.ops[o].rows[0] = rows
+        if self.loss_args != NULL:
+            self.loss_args.scale = <real>(1.0 / rows)
+        return 0
+
+    cdef int reserve_scratch(self, int threads) except -1:
+        cdef char* block
+        cdef Gemm* g
+        if threads <= self.scratch_threads:
+            return 0
+        block = <char*>malloc(self.scratch_bytes * threads + 64)
+        if block == NULL:
+            raise MemoryError(f"plan: no memory for {self.scratch_bytes * threads} bytes of scratch")
+        free(self.scratch)
+        self.scratch = block
+        self.scratch_threads = threads
+        for address in self.gemms:
+            g = <Gemm*><size_t>address
+            g.scratch, g.scratch_bytes = aligned(block), self.scratch_bytes
+        return 0

@@ -1,0 +1,228 @@
+# The machine's vectors, its fused multiply-add, and nothing else.
+#
+# `vec` is the level's own register type of VW numbers: zmm, ymm, xmm, a 16-byte vector elsewhere, and
+# a plain scalar where the compiler knows no vector types. LANES numbers (64 bytes) make one logical
+# vector at every level: sums over a row run in LANES lanes and are folded by one fixed tree, so that
+# each level gives the same bits. The arithmetic is spelled out (vfma, never a contraction that the
+# compiler may or may not choose: -ffp-contract=off), for the same reason.
+
+cdef extern from *:
+    """
+    #include <math.h>
+    #include <stdint.h>
+    #include <string.h>
+
+    #ifdef FASTNN_DOUBLE
+    typedef double real;
+    typedef int64_t real_bits;
+    #define REAL_NAME "float64"
+    #define REAL_HUGE 1.7976931348623157e308
+    enum { LANES = 8, MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
+    #else
+    typedef float real;
+    typedef int32_t real_bits;
+    #define REAL_NAME "float32"
+    #define REAL_HUGE 3.40282347e38f
+    enum { LANES = 16, MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
+    #endif
+    #define REAL_INF ((real)INFINITY)
+    #define REAL_NAN ((real)NAN)
+    #define SIGN_BIT ((real_bits)((uint64_t)1 << (sizeof(real) * 8 - 1)))
+    #define ONE_BITS ((real_bits)EXPONENT_BIAS << MANTISSA_BITS)
+
+    #if defined(__AVX512F__)
+    #define LEVEL_NAME "v4"
+    #elif defined(__AVX2__)
+    #define LEVEL_NAME "v3"
+    #elif defined(__x86_64__) && defined(__SSE4_2__)
+    #define LEVEL_NAME "v2"
+    #else
+    #define LEVEL_NAME "portable"
+    #endif
+    #if defined(__clang__)
+    #define COMPILER_NAME "Clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define COMPILER_NAME "GCC " __VERSION__
+    #else
+    #define COMPILER_NAME "unknown"
+    #endif
+
+    #if defined(__GNUC__) || defined(__clang__)
+      #define FORCED __attribute__((always_inline)) void
+    #else
+      #define FORCED void
+    #endif
+
+    /* MR rows by NV vectors is the register tile of a product: MR * NV accumulators, NV vectors of B
+       and one broadcast of A fill the level's 32 or 16 registers. */
+    #if defined(__AVX512F__)
+      #include <immintrin.h>
+      enum { VECTOR_BYTES = 64, MR = 14 };
+    #elif defined(__AVX__)
+      #include <immintrin.h>
+      enum { VECTOR_BYTES = 32, MR = 6 };
+    #elif defined(__ARM_NEON) && defined(__aarch64__)
+      #include <arm_neon.h>
+      enum { VECTOR_BYTES = 16, MR = 14 };
+    #elif defined(__GNUC__) || defined(__clang__)
+      enum { VECTOR_BYTES = 16, MR = 6 };
+    #else
+      #define FASTNN_SCALAR
+      enum { VECTOR_BYTES = sizeof(real), MR = 4 };
+    #endif
+    enum { VW = VECTOR_BYTES / sizeof(real), NV = 2, NL = LANES / VW };
+
+    #ifdef FASTNN_SCALAR
+      typedef real vec;
+      typedef real_bits ivec;
+      static inline vec vload(const real *p) { return *p; }
+      static inline void vstore(real *p, vec v) { *p = v; }
+      static inline vec vset(real x) { return x; }
+      static inline vec vif_gt(vec a, vec b, vec yes, vec no) { return a > b ? yes : no; }
+      static inline ivec bits_of(vec v) { ivec i; memcpy(&i, &v, sizeof i); return i; }
+      static inline vec from_bits(ivec i) { vec v; memcpy(&v, &i, sizeof v); return v; }
+      static inline ivec iset(real_bits i) { return i; }
+      static inline vec vfrom_int(ivec i) { return (vec)i; }
+    #else
+      typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
+      typedef real vec_anywhere __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+      typedef real_bits ivec __attribute__((vector_size(VECTOR_BYTES), may_alias));
+      static inline vec vload(const real *p) { return *(const vec_anywhere *)p; }
+      static inline void vstore(real *p, vec v) { *(vec_anywhere *)p = v; }
+      static inline vec vset(real x) { return x - (vec){0}; }
+      static inline vec vif_gt(vec a, vec b, vec yes, vec no) {
+          ivec mask = a > b;
+          return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
+      }
+      static inline ivec bits_of(vec v) { return (ivec)v; }
+      static inline vec from_bits(ivec i) { return (vec)i; }
+      static inline ivec iset(real_bits i) { return i - (ivec){0}; }
+      static inline vec vfrom_int(ivec i) { return __builtin_convertvector(i, vec); }
+    #endif
+
+    /* a * b + c, rounded once wherever the level has the instruction; the x86-64-v2 build has not. */
+    #if defined(__AVX512F__) && defined(FASTNN_DOUBLE)
+      static inline vec vfma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+      static inline vec vsqrt(vec a) { return (vec)_mm512_sqrt_pd((__m512d)a); }
+    #elif defined(__AVX512F__)
+      static inline vec vfma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+      static inline vec vsqrt(vec a) { return (vec)_mm512_sqrt_ps((__m512)a); }
+    #elif defined(__FMA__) && defined(FASTNN_DOUBLE)
+      static inline vec vfma(vec a, vec b, vec c) { return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+      static inline vec vsqrt(vec a) { return (vec)_mm256_sqrt_pd((__m256d)a); }
+    #elif defined(__FMA__)
+      static inline vec vfma(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+      static inline vec vsqrt(vec a) { return (vec)_mm256_sqrt_ps((__m256)a); }
+    #elif defined(__ARM_NEON) && defined(__aarch64__) && defined(FASTNN_DOUBLE)
+      static inline vec vfma(vec a, vec b, vec c) { return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
+      static inline vec vsqrt(vec a) { return (vec)vsqrtq_f64((float64x2_t)a); }
+    #elif defined(__ARM_NEON) && defined(__aarch64__)
+      static inline vec vfma(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+      static inline vec vsqrt(vec a) { return (vec)vsqrtq_f32((float32x4_t)a); }
+    #elif defined(FASTNN_SCALAR)
+      static inline vec vfma(vec a, vec b, vec c) { return a * b + c; }
+      static inline vec vsqrt(vec a) { return (vec)sqrt(a); }
+    #else
+      static inline vec vfma(vec a, vec b, vec c) { return a * b + c; }
+      static inline vec vsqrt(vec a) { vec r; for (int i = 0; i < VW; i++) r[i] = (real)sqrt(a[i]); return r; }
+    #endif
+
+    /* 2 ** n for n = t - ROUND_MAGIC, a whole number: its bits stand at the bottom of t's mantissa. */
+    static inline vec vpow2(vec t) {
+        return from_bits((bits_of(t) << MANTISSA_BITS) + iset(ONE_BITS));
+    }
+    static inline vec vabs(vec x) { return from_bits(bits_of(x) & iset(~SIGN_BIT)); }
+    static inline vec vcopysign(vec x, vec sign) {
+        return from_bits((bits_of(x) & iset(~SIGN_BIT)) | (bits_of(sign) & iset(SIGN_BIT)));
+    }
+    /* A positive normal x as 2 ** e * m, m in [sqrt(1/2), sqrt(2)); ROOT_HALF_BITS are sqrt(1/2)'s. */
+    #ifdef FASTNN_DOUBLE
+    #define ROOT_HALF_BITS ((real_bits)0x3fe6a09e667f3bcdLL)
+    #else
+    #define ROOT_HALF_BITS ((real_bits)0x3f3504f3)
+    #endif
+    static inline vec vsplit(vec x, vec *e) {
+        ivec i = bits_of(x) - iset(ROOT_HALF_BITS);
+        *e = vfrom_int(i >> MANTISSA_BITS);
+        return from_bits((i & iset(((real_bits)1 << MANTISSA_BITS) - 1)) + iset(ROOT_HALF_BITS));
+    }
+
+    /* The first `count` (fewer than VW) numbers at p, `fill` in the other lanes; and their storing. */
+    static inline vec vload_part(const real *p, Py_ssize_t count, real fill) {
+        real t[VW];
+        for (int i = 0; i < VW; i++) t[i] = i < count ? p[i] : fill;
+        return vload(t);
+    }
+    static inline void vstore_part(real *p, vec v, Py_ssize_t count) {
+        real t[VW];
+        vstore(t, v);
+        for (int i = 0; i < VW; i++) if (i < count) p[i] = t[i];
+    }
+    /* out (VW, VW) = x (VW, VW) transposed: log2(VW) rounds that each interleave two halves of the rows. */
+    static inline void transpose_block(const real *x, Py_ssize_t ldx, real *out, Py_ssize_t ldout) {
+    #if defined(__GNUC__) && !defined(__clang__)
+        vec r[VW], t[VW];
+        ivec low, high;
+        for (int i = 0; i < VW; i++) {
+            low[i] = i / 2 + (i % 2) * VW;
+            high[i] = low[i] + VW / 2;
+            r[i] = vload(x + i * ldx);
+        }
+        for (int round = 1; round < VW; round *= 2) {
+            for (int i = 0; i < VW / 2; i++) {
+                t[2 * i] = __builtin_shuffle(r[i], r[i + VW / 2], low);
+                t[2 * i + 1] = __builtin_shuffle(r[i], r[i + VW / 2], high);
+            }
+            memcpy(r, t, sizeof r);
+        }
+        for (int i = 0; i < VW; i++) vstore(out + i * ldout, r[i]);
+    #else
+        for (int i = 0; i < VW; i++) for (int j = 0; j < VW; j++) out[j * ldout + i] = x[i * ldx + j];
+    #endif
+    }
+    static const real LANE_NUMBER[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+    /* The fixed tree over the LANES lanes of one logical vector. */
+    static inline real lanes_sum(const vec *v) {
+        real t[LANES];
+        for (int j = 0; j < NL; j++) vstore(t + j * VW, v[j]);
+        for (int w = LANES / 2; w; w /= 2) for (int i = 0; i < w; i++) t[i] += t[i + w];
+        return t[0];
+    }
+    static inline real lanes_max(const vec *v) {
+        real t[LANES];
+        for (int j = 0; j < NL; j++) vstore(t + j * VW, v[j]);
+        for (int w = LANES / 2; w; w /= 2)
+            for (int i = 0; i < w; i++) t[i] = t[i] > t[i + w] ? t[i] : t[i + w];
+        return t[0];
+    }
+    """
+    ctypedef float real
+    ctypedef float vec
+    ctypedef void forced "FORCED"
+    const char* REAL_NAME
+    const char* LEVEL_NAME
+    const char* COMPILER_NAME
+    real REAL_HUGE, REAL_INF, REAL_NAN
+    const real* LANE_NUMBER
+    enum: LANES
+    enum: MR
+    enum: NV
+    enum: NL
+    enum: VW
+    enum: VECTOR_BYTES
+    vec vload(const real* p) noexcept nogil
+    void vstore(real* p, vec v) noexcept nogil
+    vec vset(real x) noexcept nogil
+    vec vfma(vec a, vec b, vec c) noexcept nogil
+    vec vsqrt(vec a) noexcept nogil
+    vec vif_gt(vec a, vec b, vec yes, vec no) noexcept nogil
+    vec vpow2(vec t) noexcept nogil
+    vec vabs(vec x) noexcept nogil
+    vec vcopysign(vec x, vec sign) noexcept nogil
+    vec vsplit(vec x, vec* e) noexcept nogil
+    vec vload_part(const real* p, Py_ssize_t count, real fill) noexcept nogil
+    void vstore_part(real* p, vec v, Py_ssize_t count) noexcept nogil
+    void transpose_block(const real* x, Py_ssize_t ldx, real* out, Py_ssize_t ldout) noexcept nogil
+    real lanes_sum(const vec* v) noexcept nogil
+    real lanes_max(const vec* v) noexcept nogil

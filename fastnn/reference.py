@@ -1,0 +1,396 @@
+"""The kernels in plain NumPy: the page to learn from, and the oracle of the tests.
+
+Every function has a twin of the same name and signature in `fastnn.kernels`. The twins there are
+compiled, checked and threaded; these are meant to be read. They share one rule for types: the
+result is float64 if any floating input is float64, else float32.
+
+Letters
+-------
+``n`` rows of a batch, ``k`` inputs and ``m`` outputs of a layer. ``dX`` is the gradient of the
+loss with respect to ``X``, and has the shape of ``X``. ``act`` is an activation function.
+
+Sources
+-------
+[1] I. Goodfellow, Y. Bengio, A. Courville, Deep Learning, MIT Press, 2016.
+[2] C. M. Bishop, Pattern Recognition and Machine Learning, Springer, 2006.
+[3] P. Blanchard, D. J. Higham, N. J. Higham, Accurately computing the log-sum-exp and softmax
+    functions, IMA Journal of Numerical Analysis 41(4), 2021.
+[4] I. Sutskever et al., On the importance of initialization and momentum in deep learning,
+    ICML 2013.
+[5] J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods for online learning and
+    stochastic optimization, JMLR 12, 2011.
+[6] Keras 3, keras.io/api/optimizers: the order of operations in each update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+ArrayLike = Any  # what NumPy turns into an array; Any, for the name is bound to the array then
+
+
+def _real(*arrays: ArrayLike | None) -> list:
+    """Return the arrays in their common type: float64 if any of them is, else float32."""
+    arrays = [x if x is None else np.asarray(x) for x in arrays]
+    double = any(x is not None and x.dtype.kind == "f" and x.dtype.itemsize == 8 for x in arrays)
+    dtype = np.float64 if double else np.float32
+    return [x if x is None else x.astype(dtype, copy=False) for x in arrays]
+
+
+def _into(out: np.ndarray | None, result: np.ndarray) -> np.ndarray:
+    """Return `result`, written into `out` if there is one."""
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+# ---- products --------------------------------------------------------------------------------
+
+
+def matmul(
+    a: ArrayLike,
+    b: ArrayLike,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Multiply two matrices: ``out[i, j] = sum_p a[i, p] b[p, j]``.
+
+    A transposed operand is given as it lies in memory: with `transpose_a`, `a` has shape (k, n).
+    """
+    a, b = _real(a, b)
+    return _into(out, (a.T if transpose_a else a) @ (b.T if transpose_b else b))
+
+
+def dense_forward(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    bias: ArrayLike | None = None,
+    activation: str | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute a dense layer: ``y = act(x @ kernel + bias)`` [1, section 6.3.1].
+
+    Shapes: `x` (n, k), `kernel` (k, m), `bias` (m,), y (n, m).
+    """
+    x, kernel, bias = _real(x, kernel, bias)
+    z = x @ kernel
+    if bias is not None:
+        z = z + bias
+    return activate(activation or "linear", z, out)
+
+
+def dense_backward(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    y: ArrayLike,
+    dy: ArrayLike,
+    activation: str | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Carry a gradient back through a dense layer [1, algorithm 6.4].
+
+    `y` is the output of `dense_forward`. With ``dz`` the gradient before the activation,
+    ``dx = dz @ kernel.T``, ``dkernel = x.T @ dz`` and ``dbias`` is the sum of ``dz`` over rows.
+
+    Returns
+    -------
+    dx, dkernel, dbias : ndarray of the shapes of `x`, `kernel` and the bias
+    """
+    x, kernel, y, dy = _real(x, kernel, y, dy)
+    dz = activate_gradient(activation or "linear", y, dy)
+    return dz @ kernel.T, x.T @ dz, dz.sum(axis=0)
+
+
+def column_sum(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Sum each column of a matrix: ``out[j] = sum_i x[i, j]``."""
+    (x,) = _real(x)
+    return _into(out, x.sum(axis=0))
+
+
+# ---- elementwise functions -------------------------------------------------------------------
+
+
+def linear(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Return a copy of `x`."""
+    (x,) = _real(x)
+    return _into(out, x.copy())
+
+
+def sigmoid(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``1 / (1 + exp(-x))`` [2, eq. 4.59], without overflow for any `x`."""
+    (x,) = _real(x)
+    small = np.exp(-np.abs(x))  # at most 1
+    return _into(out, np.where(x >= 0, 1, small) / (1 + small))
+
+
+def tanh(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute the hyperbolic tangent ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``."""
+    (x,) = _real(x)
+    return _into(out, np.tanh(x))
+
+
+def relu(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``max(x, 0)`` [1, section 6.3.1]; NaN stays NaN."""
+    (x,) = _real(x)
+    return _into(out, np.maximum(x, 0))
+
+
+def exp(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``exp(x)``."""
+    (x,) = _real(x)
+    with np.errstate(over="ignore"):
+        return _into(out, np.exp(x))
+
+
+def log(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute the natural logarithm: -inf at 0, NaN below."""
+    (x,) = _real(x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _into(out, np.log(x))
+
+
+# A gradient takes `y`, the output of its activation, and returns dx = dy * act'(x).
+
+
+def linear_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * 1``."""
+    y, dy = _real(y, dy)
+    return _into(out, dy.copy())
+
+
+def sigmoid_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * y * (1 - y)`` [2, eq. 4.88]."""
+    y, dy = _real(y, dy)
+    return _into(out, dy * (y * (1 - y)))
+
+
+def tanh_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * (1 - y**2)`` [2, eq. 5.60]."""
+    y, dy = _real(y, dy)
+    return _into(out, dy * (1 - y * y))
+
+
+def relu_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy`` where ``y > 0``, 0 where ``y <= 0``, NaN where `y` is NaN."""
+    y, dy = _real(y, dy)
+    return _into(out, np.where(y > 0, dy, np.where(np.isnan(y), y, 0)))
+
+
+# ---- softmax ---------------------------------------------------------------------------------
+
+
+def _shift(x: np.ndarray) -> np.ndarray:
+    """Return ``x - max(x)`` for each row, which keeps exp from overflowing [3]."""
+    with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is NaN, as it should be
+        return x - x.max(axis=-1, keepdims=True)
+
+
+def softmax(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``exp(x_j) / sum_k exp(x_k)`` over the last axis [2, eq. 4.62]."""
+    (x,) = _real(x)
+    e = np.exp(_shift(x))
+    return _into(out, e / e.sum(axis=-1, keepdims=True))
+
+
+def log_softmax(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x_j - log(sum_k exp(x_k))`` over the last axis [3]."""
+    (x,) = _real(x)
+    shifted = _shift(x)
+    return _into(out, shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def softmax_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``y * (dy - sum_k dy_k y_k)``, from dy_j/dx_k = y_j (I_jk - y_k) [2, eq. 4.106]."""
+    y, dy = _real(y, dy)
+    return _into(out, y * (dy - (dy * y).sum(axis=-1, keepdims=True)))
+
+
+def log_softmax_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy - exp(y) * sum_k dy_k``; `y` is the output of `log_softmax`."""
+    y, dy = _real(y, dy)
+    return _into(out, dy - np.exp(y) * dy.sum(axis=-1, keepdims=True))
+
+
+# ---- by name ---------------------------------------------------------------------------------
+
+
+def activate(name: str, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Apply the activation of this name: linear, sigmoid, tanh, relu, softmax or log_softmax."""
+    return _ACTIVATIONS[name][0](x, out)
+
+
+def activate_gradient(
+    name: str, y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute the gradient of the activation of this name from its output `y`."""
+    return _ACTIVATIONS[name][1](y, dy, out)
+
+
+_ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
+    "linear": (linear, linear_gradient),
+    "sigmoid": (sigmoid, sigmoid_gradient),
+    "tanh": (tanh, tanh_gradient),
+    "relu": (relu, relu_gradient),
+    "softmax": (softmax, softmax_gradient),
+    "log_softmax": (log_softmax, log_softmax_gradient),
+}
+
+
+# ---- losses ----------------------------------------------------------------------------------
+# Each returns the loss of every row, not weighted, and the gradient of mean_i(w_i * losses_i).
+
+
+def _row_scale(sample_weight: np.ndarray | None, n: int) -> np.ndarray | float:
+    """Return ``w_i / n`` as a column: d mean_i(w_i * losses_i) / d losses_i."""
+    return 1 / n if sample_weight is None else sample_weight[:, None] / n
+
+
+def softmax_crossentropy(
+    logits: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute ``-sum_j t_j log(softmax(logits)_j)`` for each row [2, eq. 4.108].
+
+    Parameters
+    ----------
+    logits : array of shape (n, m)
+    targets : array of shape (n,) or (n, m)
+        Class labels, or a probability for every class (``t``).
+    sample_weight : array of shape (n,), optional
+
+    Returns
+    -------
+    losses : ndarray of shape (n,)
+    gradient : ndarray of shape (n, m)
+        ``w_i / n * (softmax(logits)_j * sum_k t_k - t_j)`` [2, eq. 4.109].
+    """
+    targets = np.asarray(targets)
+    if targets.ndim == 1:
+        n, m = np.shape(logits)
+        targets = np.eye(m, dtype=np.float32)[targets.astype(np.int64)]
+    logits, targets, sample_weight = _real(logits, targets, sample_weight)
+    # Finite logits give finite losses: their distance may be beyond the largest number.
+    log_p = np.maximum(log_softmax(logits), np.finfo(logits.dtype).min)
+    losses = -(targets * log_p).sum(axis=-1)
+    gradient = softmax(logits) * targets.sum(axis=-1, keepdims=True) - targets
+    return losses, gradient * _row_scale(sample_weight, len(logits))
+
+
+def mean_squared_error(
+    y_pred: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute ``mean_j (y_pred_j - y_true_j)**2`` for each row of (n, m).
+
+    Returns
+    -------
+    losses : ndarray of shape (n,)
+    gradient : ndarray of shape (n, m)
+        ``w_i / n * 2 / m * (y_pred - y_true)``.
+    """
+    y_pred, y_true, sample_weight = _real(y_pred, y_true, sample_weight)
+    n, m = y_pred.shape
+    error = y_pred - y_true
+    return (error * error).mean(axis=-1), error * (2 / m * _row_scale(sample_weight, n))
+
+
+def binary_crossentropy(
+    logits: ArrayLike, y_true: ArrayLike, sample_weight: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute ``-mean_j (t_j log(p_j) + (1 - t_j) log(1 - p_j))`` with ``p = sigmoid(logits)``.
+
+    From logits ``x`` that is ``max(x, 0) - x t + log(1 + exp(-|x|))``, which cannot overflow.
+
+    Returns
+    -------
+    losses : ndarray of shape (n,)
+    gradient : ndarray of shape (n, m)
+        ``w_i / n * (sigmoid(x) - t) / m`` [2, eq. 4.91].
+    """
+    x, t, sample_weight = _real(logits, y_true, sample_weight)
+    n, m = x.shape
+    losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+    # The mean as a sum of shares: the plain sum of large finite losses would overflow.
+    return (losses / m).sum(axis=-1), (sigmoid(x) - t) * (_row_scale(sample_weight, n) / m)
+
+
+def loss(
+    kind: str,
+    y_pred: ArrayLike,
+    y_true: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    scale: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute a loss by name, with the gradient of ``scale * sum_i(w_i * losses_i)``."""
+    losses, gradient = _LOSSES[kind](y_pred, y_true, sample_weight)
+    return losses, gradient if scale is None else gradient * (scale * len(losses))
+
+
+_LOSSES: dict[str, Callable] = {
+    "sparse_softmax_crossentropy": softmax_crossentropy,
+    "softmax_crossentropy": softmax_crossentropy,
+    "mean_squared_error": mean_squared_error,
+    "binary_crossentropy": binary_crossentropy,
+}
+
+
+# ---- updates, in place -----------------------------------------------------------------------
+
+
+def sgd_update(w: np.ndarray, g: ArrayLike, learning_rate: float) -> None:
+    """Take a step of gradient descent: ``w -= learning_rate * g`` [1, algorithm 8.1]."""
+    w -= learning_rate * np.asarray(g, w.dtype)
+
+
+def momentum_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    velocity: np.ndarray,
+    learning_rate: float,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+) -> None:
+    """Take a step of gradient descent with momentum [4, eq. 1-2].
+
+    ``velocity = momentum * velocity - learning_rate * g``, then ``w += velocity``; with `nesterov`
+    ``w += momentum * velocity - learning_rate * g``, a look ahead along the new velocity [6].
+    """
+    step = learning_rate * np.asarray(g, w.dtype)
+    velocity *= momentum
+    velocity -= step
+    w += momentum * velocity - step if nesterov else velocity
+
+
+def adagrad_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    accumulator: np.ndarray,
+    learning_rate: float,
+    epsilon: float = 1e-7,
+) -> None:
+    """Take a step of Adagrad [5, 6].
+
+    ``accumulator += g**2``, then ``w -= learning_rate * g / sqrt(accumulator + epsilon)``.
+    """
+    g = np.asarray(g, w.dtype)
+    accumulator += g * g
+    w -= learning_rate * g / np.sqrt(accumulator + epsilon)
+
+
+def update(
+    kind: str,
+    hyper: ArrayLike,
+    w: np.ndarray,
+    g: ArrayLike,
+    slot: np.ndarray | None = None,
+) -> None:
+    """Take a step by name; `hyper` is the learning rate, then the momentum or the epsilon."""
+    learning_rate, *constants = (float(number) for number in np.asarray(hyper))
+    if kind == "sgd":
+        sgd_update(w, g, learning_rate)
+    elif kind == "adagrad":
+        adagrad_update(w, g, slot, learning_rate, constants[0])
+    else:
+        momentum_update(w, g, slot, learning_rate, constants[0], nesterov=kind == "nesterov")

@@ -1,0 +1,274 @@
+"""The walk over all kernels: for each, how to draw arguments and how far it may be off.
+
+A case knows no expected values; those come from the NumPy twin in float64. Its `magnitude` is the
+size of what is added up, times the number of rounding steps: a bound on the error in units of eps
+that does not shrink or grow with the result itself.
+
+Run as a program, it prints a digest of every kernel's bytes, which must be the same for all builds
+of the core and all numbers of threads.
+"""
+
+import hashlib
+import json
+import sys
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+import fastnn as fn
+from fastnn import kernels, reference
+
+ACTIVATIONS = ["linear", "sigmoid", "tanh", "relu", "softmax", "log_softmax"]
+UPDATES = ["sgd", "momentum", "nesterov", "adagrad"]
+STEPS = 8  # rounding steps of an elementwise function or an epilogue, generously
+
+
+class Case(NamedTuple):
+    """One way to call one kernel."""
+
+    name: str
+    draw: Callable  # (rng, n, k, m) -> arguments, arrays in float64
+    magnitude: Callable  # arguments in float64 -> one array or number for each result
+    written: tuple[int, ...] = ()  # positions of the arguments that are updated in place
+
+    def arguments(self, n: int, k: int, m: int, dtype=np.float32) -> list:
+        """Draw arguments, the same ones in every process."""
+        rng = np.random.default_rng([zlib.crc32(self.name.encode()), n, k, m])
+        return cast(self.draw(rng, n, k, m), dtype)
+
+    def __call__(self, module, arguments: list) -> list[np.ndarray]:
+        """Call the kernel and return all that it computes, as arrays."""
+        result = getattr(module, self.name)(*arguments)
+        if self.written:
+            assert result is None
+            return [np.array(arguments[i]) for i in self.written]
+        return list(result) if isinstance(result, tuple) else [result]
+
+    def same_for_rows(self) -> bool:
+        """Whether a row of the result depends on that row of the first argument alone."""
+        return self.name in ("dense_forward", *ACTIVATIONS, "exp", "log")
+
+
+def is_real(x) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def cast(arguments, dtype) -> list:
+    """Return a copy of the arguments with the floating arrays in `dtype`."""
+    return [x.astype(dtype) if is_real(x) else x for x in arguments]
+
+
+def _product(transpose_a: bool, transpose_b: bool) -> Case:
+    def draw(rng, n, k, m):
+        a = rng.standard_normal((k, n) if transpose_a else (n, k))
+        b = rng.standard_normal((m, k) if transpose_b else (k, m))
+        return a, b, transpose_a, transpose_b
+
+    def magnitude(a, b, *_):
+        a, b = np.abs(a.T if transpose_a else a), np.abs(b.T if transpose_b else b)
+        return [a.shape[1] * (a @ b)]
+
+    return Case("matmul", draw, magnitude)
+
+
+def _through(activation: str, z_error: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Carry a bound on the error of `z` through an activation (none of them is steeper than 1)."""
+    m = z.shape[-1]
+    if activation == "softmax":
+        return (2 * z_error).max(axis=-1, keepdims=True) + m + STEPS
+    if activation == "log_softmax":
+        size = np.abs(z).max(axis=-1, keepdims=True) + np.log(m) + 1
+        return (2 * z_error).max(axis=-1, keepdims=True) + m + STEPS * size
+    return z_error + STEPS * np.abs(getattr(reference, activation)(z))
+
+
+def _dense(activation: str, use_bias: bool) -> Case:
+    def draw(rng, n, k, m):
+        bias = rng.standard_normal(m) if use_bias else None
+        kernel = rng.standard_normal((k, m)) / np.sqrt(k)
+        return rng.standard_normal((n, k)), kernel, bias, activation
+
+    def magnitude(x, kernel, bias, _):
+        bias = np.zeros(kernel.shape[1]) if bias is None else bias
+        z_error = (x.shape[1] + 1) * (np.abs(x) @ np.abs(kernel) + np.abs(bias))
+        return [_through(activation, z_error, x @ kernel + bias)]
+
+    return Case("dense_forward", draw, magnitude)
+
+
+def _gradient_magnitude(activation: str, y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    m = y.shape[-1]
+    if activation == "softmax":
+        return np.abs(y) * (np.abs(dy) + (np.abs(dy * y)).sum(-1, keepdims=True)) * (m + STEPS)
+    if activation == "log_softmax":
+        return np.abs(dy) + np.exp(y) * np.abs(dy).sum(-1, keepdims=True) * (m + STEPS)
+    return STEPS * np.abs(dy)  # 1 - y rounds relative to 1
+
+
+def _dense_backward(activation: str) -> Case:
+    def draw(rng, n, k, m):
+        x, kernel = rng.standard_normal((n, k)), rng.standard_normal((k, m)) / np.sqrt(k)
+        y = reference.dense_forward(x, kernel, None, activation)
+        return x, kernel, y, rng.standard_normal((n, m)), activation
+
+    def magnitude(x, kernel, y, dy, _):
+        n, m = y.shape
+        dz = np.abs(reference.activate_gradient(activation, y, dy))
+        dz_error = _gradient_magnitude(activation, y, dy)
+        return [
+            (dz_error + m * dz) @ np.abs(kernel).T,
+            np.abs(x).T @ (dz_error + n * dz),
+            (dz_error + n * dz).sum(axis=0),
+        ]
+
+    return Case("dense_backward", draw, magnitude)
+
+
+def _activation(activation: str, by_name: bool) -> Case:
+    def draw(rng, n, k, m):
+        x = 3 * rng.standard_normal((n, m))
+        x = np.abs(x) if activation == "log" else x
+        return (activation, x) if by_name else (x,)
+
+    def magnitude(*arguments):
+        x = arguments[-1]
+        return [_through(activation, 0 * x, x)]
+
+    return Case("activate" if by_name else activation, draw, magnitude)
+
+
+def _activation_gradient(activation: str, by_name: bool) -> Case:
+    def draw(rng, n, k, m):
+        y = reference.activate(activation, 3 * rng.standard_normal((n, m)))
+        dy = rng.standard_normal((n, m))
+        return (activation, y, dy) if by_name else (y, dy)
+
+    def magnitude(*arguments):
+        return [_gradient_magnitude(activation, *arguments[-2:])]
+
+    return Case("activate_gradient" if by_name else f"{activation}_gradient", draw, magnitude)
+
+
+def _loss(name: str, targets: Callable, weighted: bool) -> Case:
+    def draw(rng, n, k, m):
+        weight = rng.uniform(0.1, 2, n) if weighted else None
+        return 3 * rng.standard_normal((n, m)), targets(rng, n, m), weight
+
+    def magnitude(x, t, weight):
+        n, m = x.shape
+        weight = np.ones(n) if weight is None else weight
+        size = (np.abs(x) + (np.abs(t) if is_real(t) else 0)).max(axis=1) + np.log(m) + 1
+        if name == "mean_squared_error":
+            values = size * size
+        else:
+            values = size * (np.abs(t).sum(axis=1) if is_real(t) and t.ndim == 2 else 1)
+        slope = weight / n * size
+        return [(m + STEPS) * values, ((m + STEPS) * slope)[:, None] * np.ones((1, m))]
+
+    return Case(name, draw, magnitude)
+
+
+def _labels(rng, n, m):
+    return rng.integers(0, m, n)
+
+
+def _probabilities(rng, n, m):
+    return rng.uniform(size=(n, m))  # not summing to one: the formulas hold for any weights
+
+
+def _normal(rng, n, m):
+    return rng.standard_normal((n, m))
+
+
+def _update(name: str, *hyper) -> Case:
+    slots = 0 if name == "sgd_update" else 1
+
+    def draw(rng, n, k, m):
+        w, g, slot = rng.standard_normal((3, n, m))
+        return (w, g, *[np.abs(slot) + 0.1][:slots], *hyper)
+
+    def magnitude(w, g, *rest):
+        size = STEPS * (np.abs(w) + np.abs(g) + g * g + (np.abs(rest[0]) if slots else 0))
+        return [size] * (1 + slots)
+
+    return Case(name, draw, magnitude, written=(0, 2)[: 1 + slots])
+
+
+def _update_by_name(kind: str, hyper: list[float]) -> Case:
+    draw, magnitude, _ = _update("sgd_update" if kind == "sgd" else "momentum_update")[1:]
+    written = (2,) if kind == "sgd" else (2, 4)
+    return Case(
+        "update",
+        lambda *sizes: (kind, hyper, *draw(*sizes)),
+        lambda kind, hyper, *arrays: magnitude(*arrays),
+        written,
+    )
+
+
+def _loss_by_name(kind: str, targets: Callable, scale: float) -> Case:
+    """The gradient of ``scale * sum_i(w_i * losses_i)``, n * scale times that of the mean."""
+    name = kind.removeprefix("sparse_")
+    _, draw, magnitude, _ = _loss(name, targets, True)
+
+    def scaled(kind, x, t, weight, scale):
+        values, gradient = magnitude(x, t, weight)
+        return [values, gradient * len(x) * scale]
+
+    return Case("loss", lambda *sizes: (kind, *draw(*sizes), scale), scaled)
+
+
+_ELEMENTWISE = ACTIVATIONS[:4]
+CASES = {
+    **{f"matmul-{'nt'[a]}{'nt'[b]}": _product(bool(a), bool(b)) for a in (0, 1) for b in (0, 1)},
+    **{f"dense_forward-{a}": _dense(a, True) for a in ACTIVATIONS},
+    "dense_forward-nobias": _dense("relu", False),
+    **{f"dense_backward-{a}": _dense_backward(a) for a in ACTIVATIONS},
+    **{a: _activation(a, False) for a in [*ACTIVATIONS, "exp", "log"]},
+    **{f"activate-{a}": _activation(a, True) for a in ACTIVATIONS},
+    **{f"{a}_gradient": _activation_gradient(a, False) for a in ACTIVATIONS},
+    **{f"activate_gradient-{a}": _activation_gradient(a, True) for a in ACTIVATIONS},
+    "softmax_crossentropy-labels": _loss("softmax_crossentropy", _labels, False),
+    "softmax_crossentropy-labels-weighted": _loss("softmax_crossentropy", _labels, True),
+    "softmax_crossentropy": _loss("softmax_crossentropy", _probabilities, True),
+    "mean_squared_error": _loss("mean_squared_error", _normal, True),
+    "binary_crossentropy": _loss("binary_crossentropy", _probabilities, False),
+    "column_sum": Case(
+        "column_sum",
+        lambda rng, n, k, m: (rng.standard_normal((n, m)),),
+        lambda x: [len(x) * np.abs(x).sum(axis=0)],
+    ),
+    "sgd_update": _update("sgd_update", 0.1),
+    "momentum_update": _update("momentum_update", 0.1, 0.9),
+    "momentum_update-nesterov": _update("momentum_update", 0.1, 0.9, True),
+    "adagrad_update": _update("adagrad_update", 0.1, 1e-7),
+    **{f"update-{kind}": _update_by_name(kind, [0.1, 0.5]) for kind in UPDATES},
+    "loss-labels": _loss_by_name("sparse_softmax_crossentropy", _labels, 0.5),
+    "loss-probabilities": _loss_by_name("softmax_crossentropy", _probabilities, 0.5),
+    "loss-squared": _loss_by_name("mean_squared_error", _normal, 0.5),
+    "loss-binary": _loss_by_name("binary_crossentropy", _probabilities, 0.5),
+}
+
+# From too small to share, over sizes that end in the middle of a tile, to several blocks.
+SHARED_SIZES = [(1, 1, 1), (5, 3, 2), (29, 70, 65), (131, 300, 257), (2049, 33, 130)]
+
+
+def digests(dtype, threads: int) -> dict[str, str]:
+    """Return a digest of the bytes of all results of every case."""
+    with fn.num_threads(threads):
+        return {
+            key: hashlib.sha256(
+                b"".join(
+                    result.tobytes()
+                    for size in SHARED_SIZES
+                    for result in case(kernels, case.arguments(*size, dtype=dtype))
+                )
+            ).hexdigest()
+            for key, case in CASES.items()
+        }
+
+
+if __name__ == "__main__":
+    found = {dtype: digests(dtype, 2) for dtype in ("float32", "float64")}
+    json.dump({"arch": fn.show_config()["arch"], **found}, sys.stdout)
