@@ -87,7 +87,8 @@ def find(
     if isinstance(identifier, base):
         return identifier
     raise TypeError(
-        f"{argument}: expected a name or a {base.__name__}, got {type(identifier).__name__}"
+        f"{argument}: expected a name or an instance of {base.__name__}, "
+        f"got {type(identifier).__name__}"
     )
 
 

@@ -12,6 +12,7 @@ target type cannot hold, is an error.
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -228,10 +229,11 @@ def expect_apart(out: np.ndarray, name: str, other: np.ndarray, other_name: str)
 
 def expect_same_or_apart(out: np.ndarray, name: str, other: np.ndarray, other_name: str) -> None:
     """Raise ValueError if `out` shares memory with `other` without being the same view."""
-    if out is not other and (
-        out.__array_interface__["data"][0] != other.__array_interface__["data"][0]
-        or out.shape != other.shape
-        or out.strides != other.strides
+    if out is other or not np.may_share_memory(out, other):
+        return
+    if out.ctypes.data != other.ctypes.data or (out.shape, out.strides) != (
+        other.shape,
+        other.strides,
     ):
         expect_apart(out, name, other, other_name)
 
@@ -241,8 +243,9 @@ def expect_updatable(x: Any, name: str, like: np.ndarray | None = None) -> None:
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{name}: expected an array, got {type(x).__name__}")
     as_numbers(x, name)
-    expected = "float32 or float64" if like is None else str(like.dtype.newbyteorder("="))
-    if x.dtype.newbyteorder("=").name not in expected.split(" or "):
+    sizes = (4, 8) if like is None else (like.dtype.itemsize,)
+    if x.dtype.kind != "f" or x.dtype.itemsize not in sizes:
+        expected = " or ".join(f"float{8 * size}" for size in sizes)
         raise TypeError(f"{name}: expected {expected}, got {x.dtype}")
     if not x.flags.writeable:
         raise ValueError(f"{name}: expected a writeable array, got a read-only one")
@@ -283,7 +286,7 @@ def number(value: Any, name: str, expected: str = "a finite number") -> float:
         found = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
-    if not np.isfinite(found):
+    if not math.isfinite(found):
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
     return found
 

@@ -31,7 +31,7 @@ from fastnn import _dispatch
 from fastnn.benchmark_rows import Job, Row, rows
 
 FORMAT = 1  # of the JSON report
-GET_MATPLOTLIB = 'python -m pip install "fastnn[demo]"'
+GET_MATPLOTLIB = "python -m pip install matplotlib"
 
 # Threads that have worked go on spinning, waiting for more, before they sleep: GCC's OpenMP for up
 # to 10 ms, OpenBLAS for 100, which would slow down whoever is timed next. So OpenBLAS is given

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     demo = commands.add_parser("demo", help="learn handwritten digits, and race NumPy")
-    demo.add_argument("--epochs", type=_positive, default=20, metavar="N", help="default: 20")
+    demo.add_argument("--epochs", type=_positive, default=60, metavar="N", help="default: 60")
     demo.add_argument("--seed", type=_seed, default=0, metavar="S", help="default: 0")
     demo.add_argument(
         "--output",

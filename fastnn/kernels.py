@@ -646,7 +646,7 @@ def update(
     hyper: ArrayLike,
     w: np.ndarray,
     g: ArrayLike,
-    slot: np.ndarray | None = None,
+    slot: Any = None,
 ) -> None:
     """Take a step of an optimizer in place, by name.
 
@@ -679,25 +679,32 @@ def _update(
     check.expect_updatable(w, "w")
     g = check.as_numbers(g, "g")
     check.expect_shape(g, "g", w.shape)
-    if kind == "sgd":
-        slot = None
-    else:
+    written = [w]
+    if kind != "sgd":
         check.expect_updatable(slot, slot_name, like=w)
         check.expect_apart(slot, slot_name, w, "w")
-    dtype = w.dtype.newbyteorder("=")
+        written.append(slot)
+    dtype = check.real_dtype(w)
     g = np.asarray(check.as_real(g, "g", dtype), order="C")
-    if any(x is not None and np.may_share_memory(g, x) for x in (w, slot)):
+    if any(np.may_share_memory(g, x) for x in written):
         g = g.copy()  # the core reads g while it writes w and the slot
     row = np.zeros(8, dtype)
     row[: len(hyper)] = hyper
     # Arrays that are not plain C arrays are updated in a copy and written back.
-    work = [x if x is None or _is_plain(x) else x.astype(dtype, order="C") for x in (w, slot)]
+    plain = [x if _is_plain(x) else x.astype(dtype, order="C") for x in written]
+    flat_w, *slots = [x.reshape(-1) for x in plain]
     core = _dispatch.core(dtype)
-    flat = [x if x is None else x.reshape(-1) for x in (work[0], g, work[1])]
-    core.update(core.UPDATES[kind], row, *flat, _dispatch.get_num_threads())
-    for x, done in zip((w, slot), work, strict=True):
-        if done is not x:
-            x[...] = done
+    core.update(
+        core.UPDATES[kind],
+        row,
+        flat_w,
+        g.reshape(-1),
+        slots[0] if slots else None,
+        _dispatch.get_num_threads(),
+    )
+    for x, result in zip(written, plain, strict=True):
+        if result is not x:
+            x[...] = result
 
 
 def _is_plain(x: np.ndarray) -> bool:

@@ -55,8 +55,11 @@ def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
                     f"features: expected {self.features}, as {self.name} is built, got {features}"
                 )
             return
-        self.weights.clear()
-        build(self, features)
+        try:
+            build(self, features)
+        except BaseException:
+            self.weights.clear()
+            raise
         self.features = features
         self.built = True
 

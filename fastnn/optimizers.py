@@ -142,7 +142,7 @@ class Optimizer(Part):
         params, grads = self._checked(params, grads)
         # A schedule's fault, or a rate too high for float32, shows before any change.
         row = self.hyper(np.array([self.iterations]))
-        for dtype in {w.dtype.name for w in params}:
+        for dtype in {w.dtype.newbyteorder("=") for w in params}:
             check.as_real(row, "learning_rate", dtype)
         if not self._shapes:
             self.build(params)

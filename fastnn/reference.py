@@ -384,7 +384,7 @@ def update(
     hyper: ArrayLike,
     w: np.ndarray,
     g: ArrayLike,
-    slot: np.ndarray | None = None,
+    slot: Any = None,
 ) -> None:
     """Take a step by name; `hyper` is the learning rate, then the momentum or the epsilon."""
     learning_rate, *constants = (float(number) for number in np.asarray(hyper))

@@ -160,11 +160,10 @@ def _loss(name: str, targets: Callable, weighted: bool) -> Case:
         n, m = x.shape
         weight = np.ones(n) if weight is None else weight
         size = (np.abs(x) + (np.abs(t) if is_real(t) else 0)).max(axis=1) + np.log(m) + 1
-        if name == "mean_squared_error":
-            values = size * size
-        else:
-            values = size * (np.abs(t).sum(axis=1) if is_real(t) and t.ndim == 2 else 1)
-        slope = weight / n * size
+        soft = name == "softmax_crossentropy" and is_real(t)
+        mass = 1 + np.abs(t).sum(axis=1) if soft else 1
+        values = size * size if name == "mean_squared_error" else size * mass
+        slope = weight / n * size * mass
         return [(m + STEPS) * values, ((m + STEPS) * slope)[:, None] * np.ones((1, m))]
 
     return Case(name, draw, magnitude)
@@ -244,10 +243,10 @@ CASES = {
     "momentum_update-nesterov": _update("momentum_update", 0.1, 0.9, True),
     "adagrad_update": _update("adagrad_update", 0.1, 1e-7),
     **{f"update-{kind}": _update_by_name(kind, [0.1, 0.5]) for kind in UPDATES},
-    "loss-labels": _loss_by_name("sparse_softmax_crossentropy", _labels, 0.5),
-    "loss-probabilities": _loss_by_name("softmax_crossentropy", _probabilities, 0.5),
-    "loss-squared": _loss_by_name("mean_squared_error", _normal, 0.5),
-    "loss-binary": _loss_by_name("binary_crossentropy", _probabilities, 0.5),
+    "loss-labels": _loss_by_name("sparse_softmax_crossentropy", _labels, 0.3),
+    "loss-probabilities": _loss_by_name("softmax_crossentropy", _probabilities, 0.3),
+    "loss-squared": _loss_by_name("mean_squared_error", _normal, 0.3),
+    "loss-binary": _loss_by_name("binary_crossentropy", _probabilities, 0.3),
 }
 
 # From too small to share, over sizes that end in the middle of a tile, to several blocks.

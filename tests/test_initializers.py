@@ -125,7 +125,10 @@ def test_get():
         initializers.get("glorot_unifrom")
     with pytest.raises(TypeError) as error:
         initializers.get(3, "kernel_initializer")
-    assert str(error.value) == "kernel_initializer: expected a name or a Initializer, got int"
+    assert (
+        str(error.value)
+        == "kernel_initializer: expected a name or an instance of Initializer, got int"
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,11 +156,13 @@ def test_own_initializers():
         def draw(self, shape, random):
             return np.eye(*shape)
 
-    dense = layers.Dense(3, kernel_initializer=Identity(), bias_initializer=lambda s, d: np.ones(s))
+    mine = np.ones(3, "f")
+    dense = layers.Dense(3, kernel_initializer=Identity(), bias_initializer=lambda s, d: mine)
     dense.build(4)
     np.testing.assert_array_equal(dense.weights["kernel"], np.eye(4, 3))
     np.testing.assert_array_equal(dense.weights["bias"], [1, 1, 1])
     assert dense.weights["bias"].dtype == np.float32
+    assert not np.shares_memory(dense.weights["bias"], mine)
     with pytest.raises(ValueError) as error:
         layers.Dense(3, kernel_initializer=lambda shape, dtype: np.ones(2)).build(4)
     assert str(error.value) == "initializer of kernel: expected shape (4, 3), got (2,)"

@@ -142,7 +142,11 @@ def test_input_errors():
     cases = [
         (np.ones((32, 63)), ValueError, "x: expected 64 features, got 63 (shape (32, 63))"),
         (np.ones(64), ValueError, "x: expected 2 axes (n, features), got 1 (shape (64,))"),
-        (np.ones((0, 64)), ValueError, "x: expected at least one element, got none (shape (0, 64))"),
+        (
+            np.ones((0, 64)),
+            ValueError,
+            "x: expected at least one element, got none (shape (0, 64))",
+        ),
         (np.ones((2, 64), complex), TypeError, None),
         ([["a"] * 64], TypeError, None),
     ]
@@ -297,14 +301,17 @@ def test_a_layer_on_a_built_in_one(rng):
         """Dense over the inputs and their squares; super() sees other shapes than the caller."""
 
         def build(self, features):
+            self.add_weight("gain", (1,), "ones")
             super().build(2 * features)
 
         def forward(self, x, training=False):
             self.x = x
-            return super().forward(np.hstack([x, x * x]), training)
+            self.y = super().forward(np.hstack([x, x * x]), training)
+            return self.weights["gain"] * self.y
 
         def backward(self, dy):
-            dx, dsquare = np.hsplit(super().backward(dy), 2)
+            self.gradients["gain"] = np.sum(dy * self.y, keepdims=True)[0]
+            dx, dsquare = np.hsplit(super().backward(self.weights["gain"] * dy), 2)
             return dx + 2 * self.x * dsquare
 
     layer = Quadratic(2, "tanh", dtype="float64")
@@ -318,24 +325,36 @@ def test_a_layer_on_a_built_in_one(rng):
 
 
 def test_a_failed_build_leaves_nothing():
-    class Halfway(Layer):
+    class Halfway(Dense):
         ready = False
 
         def build(self, features):
-            self.add_weight("first", (features,), "zeros")
+            super().build(features)
             if not self.ready:
                 raise OSError("no weights today")
 
-        def forward(self, x, training=False):
-            return x
-
-    layer = Halfway(name="halfway")
+    layer = Halfway(1, name="halfway")
     with pytest.raises(OSError):
         layer.forward([[1.0]])
-    assert not layer.built
+    assert not layer.built and layer.weights == {}
     layer.ready = True
     layer.forward([[1.0, 2.0]])
-    assert layer.weights["first"].shape == (2,)
+    assert layer.weights["kernel"].shape == (2, 1)
+
+
+def test_a_failed_forward_leaves_nothing_to_go_back_through():
+    class Fails(Scale):
+        def forward(self, x, training=False):
+            if training:
+                raise OSError("no training today")
+            return super().forward(x, training)
+
+    layer = Fails(name="fails")
+    layer.forward([[1.0]])
+    with pytest.raises(OSError):
+        layer.forward([[1.0]], training=True)
+    with pytest.raises(RuntimeError, match="fails: backward needs a forward pass before it"):
+        layer.backward([[1.0]])
 
 
 def test_wrong_results_of_an_own_layer():

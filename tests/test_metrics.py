@@ -64,9 +64,7 @@ def test_batches_of_unequal_size(cut, rng):
             labels, y_pred.argmax(axis=1), sample_weight=weight
         ),
         CategoricalAccuracy: np.average(labels == y_pred.argmax(axis=1), weights=weight),
-        MeanSquaredError: sklearn.metrics.mean_squared_error(
-            one_hot, y_pred, sample_weight=weight
-        ),
+        MeanSquaredError: sklearn.metrics.mean_squared_error(one_hot, y_pred, sample_weight=weight),
         MeanAbsoluteError: sklearn.metrics.mean_absolute_error(
             one_hot, y_pred, sample_weight=weight
         ),
@@ -103,7 +101,7 @@ def test_get():
         metrics.get("acuracy")
     with pytest.raises(TypeError) as error:
         metrics.get(3)
-    assert str(error.value) == "metric: expected a name or a Metric, got int"
+    assert str(error.value) == "metric: expected a name or an instance of Metric, got int"
     with pytest.raises(TypeError):
         metrics.get(losses.MeanSquaredError())
 

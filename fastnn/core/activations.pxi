@@ -20,7 +20,7 @@ cdef inline forced activation(const int code, vec x, vec* y) noexcept nogil:
     elif code == TANH:
         vtanh(x, y)
     elif code == RELU:
-        y[0] = vif_gt(vset(0), x, vset(0), x)  # keeps NaN
+        y[0] = vmax(vset(0), x)  # keeps NaN
     elif code == EXP:
         vexp(x, y)
     elif code == LOG:

@@ -33,9 +33,10 @@ cdef extern from *:
       #define SMALLEST_NORMAL 1.17549435e-38f
       #define SUBNORMAL_SCALE 33554432.0f    /* 2 ** 25 */
       #define SUBNORMAL_SHIFT 25.0f
-      enum { EXP_TERMS = 5, LOG_TERMS = 4 };
+      enum { EXP_TERMS = 6, LOG_TERMS = 4 };
       static const real EXP_P[EXP_TERMS] = {
-          0.4999999345f, 0.1666652057f, 0.04166838836f, 0.008368724017f, 0.001381460549f};
+          0.50000000677f, 0.166666658689f, 0.0416662948649f, 0.00833349703605f, 0.00139446669633f,
+          0.000197903915428f};
       static const real LOG_P[LOG_TERMS] = {
           0.6666666564332105531f, 0.4000033570408105489f, 0.2853727384872146184f,
           0.2358284971443557866f};
@@ -68,8 +69,8 @@ cdef inline forced vexp(vec x, vec* y) noexcept nogil:
     """y = exp(x), at most 1 ULP off; 2**n in two factors, so that subnormal results come out right."""
     cdef vec magic = vset(ROUND_MAGIC)
     cdef vec t, q, half
-    x = vif_gt(x, vset(EXP_MOST), vset(EXP_MOST), x)
-    x = vif_gt(vset(EXP_LEAST), x, vset(EXP_LEAST), x)
+    x = vmin(vset(EXP_MOST), x)
+    x = vmax(vset(EXP_LEAST), x)
     exp_parts(x, &t, &q)
     half = vfma(t - magic, vset(0.5), magic)
     y[0] = (q + vset(1)) * vpow2(half) * vpow2((t - half) + magic)
@@ -107,16 +108,24 @@ cdef inline forced vlog1p_unit(vec x, vec* y) noexcept nogil:
 cdef inline forced vtanh(vec x, vec* y) noexcept nogil:
     """y = tanh(x), at most 2 ULP off: E / (E + 2) with E = expm1(2 |x|), no branch near zero."""
     cdef vec magnitude = vabs(x)
-    cdef vec t, q, scale, e
-    magnitude = vif_gt(magnitude, vset(TANH_MOST), vset(TANH_MOST), magnitude)
+    cdef vec t, q, scale, e, r
+    magnitude = vmin(vset(TANH_MOST), magnitude)
     exp_parts(magnitude + magnitude, &t, &q)
     scale = vpow2(t)
     e = vfma(scale, q, scale - vset(1))
-    y[0] = vcopysign(e / (e + vset(2)), x)
+    # One Newton step on the quotient takes back the roundings of e + 2 and of the division.
+    r = vset(1) / (e + vset(2))
+    t = e * r
+    t = vfma(vfma(-t, e, vfma(vset(-2), t, e)), r, t)
+    y[0] = vcopysign(t, x)
 
 
 cdef inline forced vsigmoid(vec x, vec* y) noexcept nogil:
     """y = 1 / (1 + exp(-x)), at most 2 ULP off; exp of -|x| only, so that neither end overflows."""
-    cdef vec z
+    cdef vec z, r, t, top
     vexp(-vabs(x), &z)
-    y[0] = vif_gt(vset(0), x, z, vset(1)) / (z + vset(1))
+    top = vif_gt(vset(0), x, z, vset(1))
+    # One Newton step on the quotient, as in vtanh.
+    r = vset(1) / (z + vset(1))
+    t = top * r
+    y[0] = vfma(vfma(-t, z, top - t), r, t)

@@ -35,27 +35,105 @@ cdef inline bint first_greatest(const real* x, Py_ssize_t label) noexcept nogil:
     return True
 
 
-cdef inline void softmax_crossentropy_row(Loss* a, Py_ssize_t i, real factor) noexcept nogil:
-    """log(sum_j exp(x_j)) - x_t, or sum_j t_j (log(sum exp(x)) - x_j); gradient factor * (p - t)."""
+# softmax cross-entropy: log(sum_j exp(x_j)) - x_t, or with targets t_j,
+# mass * log(sum_j exp(x_j)) - sum_j t_j x_j, mass = sum_j t_j; gradient factor * (mass * p - t).
+# Finite for any finite logits: their distance x_t - max may overflow, the loss may not.
+
+cdef void softmax_crossentropy_blocks(Loss* a, Py_ssize_t i, Py_ssize_t i1) noexcept nogil:
+    """For rows i to i1 of up to LANES columns, VW rows at a time, a row in each lane."""
+    cdef vec columns[LANES]
+    cdef vec targets[LANES]
+    cdef vec most, total, at_target, distance, factor, v
+    cdef vec best = vset(0), best_target = vset(0)
+    cdef vec mass = vset(1)
+    cdef real lanes[VW]
+    cdef Py_ssize_t rows, j, r
+    while i < i1:
+        rows = min(i1 - i, VW)
+        take_block(a.y_pred + i * a.ldpred, a.ldpred, rows, a.cols,
+                   may_read_beyond(a.rows, a.cols, a.ldpred, i + rows - 1, a.padded), columns)
+        if a.code == SOFTMAX_CROSSENTROPY:
+            take_block(a.y_true + i * a.ldtrue, a.ldtrue, rows, a.cols, False, targets)
+        if a.hits != NULL:
+            best = vset(0)
+            most = columns[0]
+            for j in range(1, a.cols):
+                best = vif_gt(columns[j], most, vset(<real>j), best)
+                most = vmax(columns[j], most)
+        if a.code == SOFTMAX_CROSSENTROPY:
+            most = columns[0]
+            for j in range(1, a.cols):
+                most = vmax(columns[j], most)
+            at_target = mass = best_target = vset(0)
+            v = targets[0]
+            for j in range(a.cols):
+                distance = columns[j] - most
+                distance = vmax(vset(-REAL_HUGE), distance)
+                at_target = vfma(targets[j], distance, at_target)
+                mass = mass + targets[j]
+                best_target = vif_gt(targets[j], v, vset(<real>j), best_target)
+                v = vmax(targets[j], v)
+            block_exp(columns, a.cols, &most, &total)
+        else:
+            for r in range(rows):
+                lanes[r] = a.y_pred[(i + r) * a.ldpred + a.labels[i + r]]
+            block_exp(columns, a.cols, &most, &total)
+            at_target = vload(lanes) - most
+            at_target = vmax(vset(-REAL_HUGE), at_target)
+            if a.hits != NULL:
+                for r in range(rows):
+                    lanes[r] = <real>a.labels[i + r]
+                best_target = vload(lanes)
+        vlog(total, &v)
+        put_lanes(a.values + i, rows, mass * v - at_target)
+        if a.hits != NULL:
+            v = vabs(best - best_target)
+            put_lanes(a.hits + i, rows, vif_gt(v, vset(0), vset(0), vset(1)))
+        if a.gradient != NULL:
+            for r in range(rows):
+                lanes[r] = row_factor(a, i + r)
+            factor = vload(lanes)
+            v = factor * mass / total
+            for j in range(a.cols):
+                columns[j] = columns[j] * v
+                if a.code == SOFTMAX_CROSSENTROPY:
+                    columns[j] = vfma(-factor, targets[j], columns[j])
+            put_block(columns, a.gradient + i * a.ldgradient, a.ldgradient, rows, a.cols, a.padded)
+            if a.code == SPARSE_SOFTMAX_CROSSENTROPY:
+                for r in range(rows):
+                    a.gradient[(i + r) * a.ldgradient + a.labels[i + r]] -= lanes[r]
+        i += rows
+
+
+cdef inline void put_lanes(real* y, Py_ssize_t rows, vec v) noexcept nogil:
+    if rows == VW:
+        vstore(y, v)
+    else:
+        vstore_part(y, v, rows)
+
+
+cdef inline void softmax_crossentropy_row(Loss* a, Py_ssize_t i) noexcept nogil:
+    """For one row of any number of columns."""
+    cdef real factor = row_factor(a, i)
     cdef const real* x = a.y_pred + i * a.ldpred
     cdef const real* t = NULL
     cdef real* g = a.gradient + i * a.ldgradient if a.gradient != NULL else NULL
     cdef bint beyond = may_read_beyond(a.rows, a.cols, a.ldpred, i, a.padded)
-    cdef real most = row_max(x, a.cols, beyond)
-    cdef real total = row_exp(x, a.cols, beyond, most, g, a.padded)
-    cdef real log_total = log_of(total), mass = 1, d
+    cdef vec most = row_max(x, a.cols, beyond)
+    cdef vec total = row_exp(x, a.cols, beyond, most, g, a.padded)
     cdef Py_ssize_t j = 0, label = 0
     cdef vec sums[NL]
     cdef vec masses[NL]
     cdef vec v, target
+    cdef vec log_total
+    cdef real mass = 1, at_target
     cdef int l
+    vlog(total, &log_total)
     if a.code == SPARSE_SOFTMAX_CROSSENTROPY:
         label = a.labels[i]
-        d = x[label] - most
-        # Finite for any finite logits: their distance may overflow, the loss may not.
-        a.values[i] = log_total - (-REAL_HUGE if d < -REAL_HUGE else d)
-        if a.hits != NULL:
-            a.hits[i] = 1 if x[label] >= most and first_greatest(x, label) else 0
+        at_target = x[label] - first_lane(most)
+        if at_target < -REAL_HUGE:
+            at_target = -REAL_HUGE
     else:
         t = a.y_true + i * a.ldtrue
         for l in range(NL):
@@ -63,39 +141,42 @@ cdef inline void softmax_crossentropy_row(Loss* a, Py_ssize_t i, real factor) no
             masses[l] = vset(0)
         while j < a.cols:
             for l in range(NL):
-                v = row_vector(x, j + l * VW, a.cols, beyond, most) - vset(most)
-                v = vif_gt(vset(-REAL_HUGE), v, vset(-REAL_HUGE), v)
-                target = row_vector(t, j + l * VW, a.cols, False, 0)
-                sums[l] = vfma(target, vset(log_total) - v, sums[l])
+                v = row_vector(x, j + l * VW, a.cols, beyond, 0) - most
+                v = vmax(vset(-REAL_HUGE), v)
+                target = row_vector(t, j + l * VW, a.cols, a.padded, 0)
+                sums[l] = vfma(target, v, sums[l])
                 masses[l] = masses[l] + target
             j += LANES
-        a.values[i] = lanes_sum(sums)
-        mass = lanes_sum(masses)
+        at_target = first_lane(lanes_sum(sums))
+        mass = first_lane(lanes_sum(masses))
         if a.hits != NULL:
-            label = 0
             for j in range(1, a.cols):
                 if t[j] > t[label]:
                     label = j
-            a.hits[i] = 1 if x[label] >= most and first_greatest(x, label) else 0
+    a.values[i] = mass * first_lane(log_total) - at_target
+    if a.hits != NULL:
+        a.hits[i] = 1 if x[label] >= first_lane(most) and first_greatest(x, label) else 0
     if g == NULL:
         return
-    d = factor * mass / total
+    v = vset(factor * mass) / total
     j = 0
     while j < a.cols:
-        v = row_vector(g, j, a.cols, a.padded, 0) * vset(d)
+        target = row_vector(g, j, a.cols, a.padded, 0) * v
         if t != NULL:
-            v = vfma(vset(-factor), row_vector(t, j, a.cols, False, 0), v)
-        put_row_vector(g, j, a.cols, a.padded, v)
+            target = vfma(vset(-factor), row_vector(t, j, a.cols, a.padded, 0), target)
+        put_row_vector(g, j, a.cols, a.padded, target)
         j += VW
     if t == NULL:
         g[label] = g[label] - factor
 
 
-cdef inline void elementwise_loss_row(Loss* a, Py_ssize_t i, real factor) noexcept nogil:
+cdef inline void elementwise_loss_row(Loss* a, Py_ssize_t i) noexcept nogil:
     """Mean over the row of (p - t)**2, or of max(z, 0) - z t + log(1 + exp(-|z|)) for logits z."""
     cdef const real* x = a.y_pred + i * a.ldpred
     cdef const real* t = a.y_true + i * a.ldtrue
     cdef real* g = a.gradient + i * a.ldgradient if a.gradient != NULL else NULL
+    cdef real factor = row_factor(a, i)
+    cdef real beyond_row
     cdef real share_of_one = 1 / <real>a.cols
     cdef vec sums[NL]
     cdef vec right[NL]
@@ -117,17 +198,19 @@ cdef inline void elementwise_loss_row(Loss* a, Py_ssize_t i, real factor) noexce
             else:
                 vexp(-vabs(p), &z)
                 vlog1p_unit(z, &value)
-                value = value + vfma(-p, target, vif_gt(p, vset(0), p, vset(0)))
+                value = value + vfma(-p, target, vmax(vset(0), p))
                 slope = vif_gt(vset(0), p, z, vset(1)) / (z + vset(1)) - target
                 right[l] = right[l] + row_vector_equal(p, target)
-            sums[l] = sums[l] + row_part(value, at, a.cols)
+            # Divided first: the mean of finite losses is finite, their sum may not be.
+            sums[l] = sums[l] + row_part(value * vset(share_of_one), at, a.cols)
             if g != NULL:
                 put_row_vector(g, at, a.cols, a.padded, slope * vset(factor * share_of_one))
         j += LANES
-    a.values[i] = lanes_sum(sums) * share_of_one
+    a.values[i] = first_lane(lanes_sum(sums))
     if a.hits != NULL:
         # Lanes beyond the row hold p = t = 0, which counts as right: they are taken off again.
-        a.hits[i] = (lanes_sum(right) - <real>((a.cols + LANES - 1) // LANES * LANES - a.cols)) * share_of_one
+        beyond_row = <real>((a.cols + LANES - 1) // LANES * LANES - a.cols)
+        a.hits[i] = (first_lane(lanes_sum(right)) - beyond_row) * share_of_one
 
 
 cdef inline vec row_part(vec v, Py_ssize_t j, Py_ssize_t cols) noexcept nogil:
@@ -144,14 +227,21 @@ cdef inline vec row_vector_equal(vec logit, vec target) noexcept nogil:
     return vset(1) - vabs(predicted - wanted)
 
 
+cdef inline real row_factor(Loss* a, Py_ssize_t i) noexcept nogil:
+    """What the gradient of row i is multiplied with."""
+    return a.scale if a.weights == NULL else a.scale * a.weights[i]
+
+
 cdef void loss_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
     cdef Loss* a = <Loss*>args
     cdef Py_ssize_t i, i0, i1
-    cdef real factor
     share(a.rows, 1, tid, nthreads, &i0, &i1)
-    for i in range(i0, i1):
-        factor = a.scale if a.weights == NULL else a.scale * a.weights[i]
-        if a.code == SPARSE_SOFTMAX_CROSSENTROPY or a.code == SOFTMAX_CROSSENTROPY:
-            softmax_crossentropy_row(a, i, factor)
+    if a.code == SPARSE_SOFTMAX_CROSSENTROPY or a.code == SOFTMAX_CROSSENTROPY:
+        if a.cols <= LANES:
+            softmax_crossentropy_blocks(a, i0, i1)
         else:
-            elementwise_loss_row(a, i, factor)
+            for i in range(i0, i1):
+                softmax_crossentropy_row(a, i)
+    else:
+        for i in range(i0, i1):
+            elementwise_loss_row(a, i)

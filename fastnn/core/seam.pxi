@@ -123,13 +123,13 @@ def column_sum(const real[:, :] x, real[::1] out, int threads):
         run(column_sum_kernel, &a, NULL, threads)
 
 
-def loss(int code, const real[:, :] y_pred, y_true, const real[::1] weights, real scale,
+def loss(int code, const real[:, :] y_pred, y_true, const real[::1] weights, double scale,
          real[::1] values, real[:, :] gradient, int threads):
     cdef Loss a
     cdef const int64_t[::1] labels
     cdef const real[:, :] target
     memset(&a, 0, sizeof(a))
-    a.code, a.rows, a.cols, a.scale = code, y_pred.shape[0], y_pred.shape[1], scale
+    a.code, a.rows, a.cols, a.scale = code, y_pred.shape[0], y_pred.shape[1], <real>scale
     a.y_pred, a.ldpred = &y_pred[0, 0], ld(y_pred)
     if code == SPARSE_SOFTMAX_CROSSENTROPY:
         labels = y_true

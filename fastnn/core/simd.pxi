@@ -16,12 +16,14 @@ cdef extern from *:
     typedef double real;
     typedef int64_t real_bits;
     #define REAL_NAME "float64"
+    #define REAL_BYTES 8
     #define REAL_HUGE 1.7976931348623157e308
     enum { LANES = 8, MANTISSA_BITS = 52, EXPONENT_BIAS = 1023 };
     #else
     typedef float real;
     typedef int32_t real_bits;
     #define REAL_NAME "float32"
+    #define REAL_BYTES 4
     #define REAL_HUGE 3.40282347e38f
     enum { LANES = 16, MANTISSA_BITS = 23, EXPONENT_BIAS = 127 };
     #endif
@@ -57,20 +59,40 @@ cdef extern from *:
        and one broadcast of A fill the level's 32 or 16 registers. */
     #if defined(__AVX512F__)
       #include <immintrin.h>
-      enum { VECTOR_BYTES = 64, MR = 14 };
-    #elif defined(__AVX__)
+      #define VECTOR_BYTES 64
+      enum { MR = 14 };
+    #elif defined(__FMA__)
       #include <immintrin.h>
-      enum { VECTOR_BYTES = 32, MR = 6 };
+      #define VECTOR_BYTES 32
+      enum { MR = 6 };
     #elif defined(__ARM_NEON) && defined(__aarch64__)
       #include <arm_neon.h>
-      enum { VECTOR_BYTES = 16, MR = 14 };
+      #define VECTOR_BYTES 16
+      enum { MR = 14 };
     #elif defined(__GNUC__) || defined(__clang__)
-      enum { VECTOR_BYTES = 16, MR = 6 };
+      #define VECTOR_BYTES 16
+      enum { MR = 6 };
     #else
       #define FASTNN_SCALAR
-      enum { VECTOR_BYTES = sizeof(real), MR = 4 };
+      #define VECTOR_BYTES REAL_BYTES
+      enum { MR = 4 };
     #endif
-    enum { VW = VECTOR_BYTES / sizeof(real), NV = 2, NL = LANES / VW };
+    #define VW (VECTOR_BYTES / REAL_BYTES)
+    enum { NV = 2, NL = LANES / VW };
+
+    /* An index vector {f(0, a), f(1, a), ...}, a constant that the compiler can choose a shuffle by. */
+    #if VW == 16
+      #define INDICES(f, a) ((ivec){f(0, a), f(1, a), f(2, a), f(3, a), f(4, a), f(5, a), f(6, a), f(7, a), \
+          f(8, a), f(9, a), f(10, a), f(11, a), f(12, a), f(13, a), f(14, a), f(15, a)})
+    #elif VW == 8
+      #define INDICES(f, a) ((ivec){f(0, a), f(1, a), f(2, a), f(3, a), f(4, a), f(5, a), f(6, a), f(7, a)})
+    #elif VW == 4
+      #define INDICES(f, a) ((ivec){f(0, a), f(1, a), f(2, a), f(3, a)})
+    #else
+      #define INDICES(f, a) ((ivec){f(0, a), f(1, a)})
+    #endif
+    #define ROTATED(i, by) (((i) + (by)) % VW)
+    #define INTERLEAVED(i, half) ((i) / 2 + (i) % 2 * VW + (half) * (VW / 2))
 
     #ifdef FASTNN_SCALAR
       typedef real vec;
@@ -90,41 +112,60 @@ cdef extern from *:
       static inline vec vload(const real *p) { return *(const vec_anywhere *)p; }
       static inline void vstore(real *p, vec v) { *(vec_anywhere *)p = v; }
       static inline vec vset(real x) { return x - (vec){0}; }
+    #if !defined(__FMA__)
       static inline vec vif_gt(vec a, vec b, vec yes, vec no) {
           ivec mask = a > b;
           return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
       }
+    #endif
       static inline ivec bits_of(vec v) { return (ivec)v; }
       static inline vec from_bits(ivec i) { return (vec)i; }
       static inline ivec iset(real_bits i) { return i - (ivec){0}; }
       static inline vec vfrom_int(ivec i) { return __builtin_convertvector(i, vec); }
     #endif
 
-    /* a * b + c, rounded once wherever the level has the instruction; the x86-64-v2 build has not. */
-    #if defined(__AVX512F__) && defined(FASTNN_DOUBLE)
-      static inline vec vfma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
-      static inline vec vsqrt(vec a) { return (vec)_mm512_sqrt_pd((__m512d)a); }
-    #elif defined(__AVX512F__)
-      static inline vec vfma(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-      static inline vec vsqrt(vec a) { return (vec)_mm512_sqrt_ps((__m512)a); }
-    #elif defined(__FMA__) && defined(FASTNN_DOUBLE)
-      static inline vec vfma(vec a, vec b, vec c) { return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
-      static inline vec vsqrt(vec a) { return (vec)_mm256_sqrt_pd((__m256d)a); }
+    /* What has an instruction of its own that the compiler does not find by itself:
+       vfma        a * b + c, rounded once wherever the level has the instruction (x86-64-v2 has not)
+       vif_gt      a > b ? yes : no
+       vmin, vmax  a < b ? a : b, a > b ? a : b, to the letter: b where either is NaN */
+    #if defined(__AVX512F__)
+      #ifdef FASTNN_DOUBLE
+      #define X86(op) _mm512_##op##_pd
+      #define X86_GREATER(a, b) _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ)
+      #else
+      #define X86(op) _mm512_##op##_ps
+      #define X86_GREATER(a, b) _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ)
+      #endif
+      static inline vec vif_gt(vec a, vec b, vec yes, vec no) { return (vec)X86(mask_blend)(X86_GREATER(a, b), no, yes); }
     #elif defined(__FMA__)
-      static inline vec vfma(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-      static inline vec vsqrt(vec a) { return (vec)_mm256_sqrt_ps((__m256)a); }
-    #elif defined(__ARM_NEON) && defined(__aarch64__) && defined(FASTNN_DOUBLE)
+      #ifdef FASTNN_DOUBLE
+      #define X86(op) _mm256_##op##_pd
+      #else
+      #define X86(op) _mm256_##op##_ps
+      #endif
+      static inline vec vif_gt(vec a, vec b, vec yes, vec no) { return (vec)X86(blendv)(no, yes, X86(cmp)(a, b, _CMP_GT_OQ)); }
+    #endif
+    #if defined(__FMA__)
+      static inline vec vfma(vec a, vec b, vec c) { return (vec)X86(fmadd)(a, b, c); }
+      static inline vec vsqrt(vec a) { return (vec)X86(sqrt)(a); }
+      static inline vec vmin(vec a, vec b) { return (vec)X86(min)(a, b); }
+      static inline vec vmax(vec a, vec b) { return (vec)X86(max)(a, b); }
+    #else
+      static inline vec vmin(vec a, vec b) { return vif_gt(b, a, a, b); }
+      static inline vec vmax(vec a, vec b) { return vif_gt(a, b, a, b); }
+      #if defined(__ARM_NEON) && defined(__aarch64__) && defined(FASTNN_DOUBLE)
       static inline vec vfma(vec a, vec b, vec c) { return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
       static inline vec vsqrt(vec a) { return (vec)vsqrtq_f64((float64x2_t)a); }
-    #elif defined(__ARM_NEON) && defined(__aarch64__)
+      #elif defined(__ARM_NEON) && defined(__aarch64__)
       static inline vec vfma(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
       static inline vec vsqrt(vec a) { return (vec)vsqrtq_f32((float32x4_t)a); }
-    #elif defined(FASTNN_SCALAR)
+      #elif defined(FASTNN_SCALAR)
       static inline vec vfma(vec a, vec b, vec c) { return a * b + c; }
       static inline vec vsqrt(vec a) { return (vec)sqrt(a); }
-    #else
+      #else
       static inline vec vfma(vec a, vec b, vec c) { return a * b + c; }
       static inline vec vsqrt(vec a) { vec r; for (int i = 0; i < VW; i++) r[i] = (real)sqrt(a[i]); return r; }
+      #endif
     #endif
 
     /* 2 ** n for n = t - ROUND_MAGIC, a whole number: its bits stand at the bottom of t's mantissa. */
@@ -162,16 +203,11 @@ cdef extern from *:
     static inline void transpose_block(const real *x, Py_ssize_t ldx, real *out, Py_ssize_t ldout) {
     #if defined(__GNUC__) && !defined(__clang__)
         vec r[VW], t[VW];
-        ivec low, high;
-        for (int i = 0; i < VW; i++) {
-            low[i] = i / 2 + (i % 2) * VW;
-            high[i] = low[i] + VW / 2;
-            r[i] = vload(x + i * ldx);
-        }
+        for (int i = 0; i < VW; i++) r[i] = vload(x + i * ldx);
         for (int round = 1; round < VW; round *= 2) {
             for (int i = 0; i < VW / 2; i++) {
-                t[2 * i] = __builtin_shuffle(r[i], r[i + VW / 2], low);
-                t[2 * i + 1] = __builtin_shuffle(r[i], r[i + VW / 2], high);
+                t[2 * i] = __builtin_shuffle(r[i], r[i + VW / 2], INDICES(INTERLEAVED, 0));
+                t[2 * i + 1] = __builtin_shuffle(r[i], r[i + VW / 2], INDICES(INTERLEAVED, 1));
             }
             memcpy(r, t, sizeof r);
         }
@@ -182,20 +218,35 @@ cdef extern from *:
     }
     static const real LANE_NUMBER[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-    /* The fixed tree over the LANES lanes of one logical vector. */
-    static inline real lanes_sum(const vec *v) {
-        real t[LANES];
-        for (int j = 0; j < NL; j++) vstore(t + j * VW, v[j]);
-        for (int w = LANES / 2; w; w /= 2) for (int i = 0; i < w; i++) t[i] += t[i + w];
-        return t[0];
-    }
-    static inline real lanes_max(const vec *v) {
-        real t[LANES];
-        for (int j = 0; j < NL; j++) vstore(t + j * VW, v[j]);
-        for (int w = LANES / 2; w; w /= 2)
-            for (int i = 0; i < w; i++) t[i] = t[i] > t[i + w] ? t[i] : t[i + w];
-        return t[0];
-    }
+    /* The fixed tree over the LANES lanes of one logical vector: lanes LANES/2 apart are joined first,
+       neighbours last. Every lane of the result holds the total. */
+    #if defined(FASTNN_SCALAR)
+      #define ROTATE(v, by) (v)
+    #elif defined(__clang__)
+      static inline vec ROTATE(vec v, int by) { vec r; for (int i = 0; i < VW; i++) r[i] = v[(i + by) % VW]; return r; }
+    #else
+      #define ROTATE(v, by) __builtin_shuffle(v, INDICES(ROTATED, by))
+    #endif
+    #define FOLD(name, join) \
+        static inline vec name(const vec *v) { \
+            vec t[NL], r; \
+            memcpy(t, v, sizeof t); \
+            for (int w = NL / 2; w; w /= 2) for (int i = 0; i < w; i++) t[i] = join(t[i], t[i + w]); \
+            r = t[0]; \
+            if (VW > 8) r = join(r, ROTATE(r, 8)); \
+            if (VW > 4) r = join(r, ROTATE(r, 4)); \
+            if (VW > 2) r = join(r, ROTATE(r, 2)); \
+            if (VW > 1) r = join(r, ROTATE(r, 1)); \
+            return r; \
+        }
+    static inline vec vadd(vec a, vec b) { return a + b; }
+    FOLD(lanes_sum, vadd)
+    FOLD(lanes_max, vmax)
+    #ifdef FASTNN_SCALAR
+    static inline real first_lane(vec v) { return v; }
+    #else
+    static inline real first_lane(vec v) { return v[0]; }
+    #endif
     """
     ctypedef float real
     ctypedef float vec
@@ -217,6 +268,8 @@ cdef extern from *:
     vec vfma(vec a, vec b, vec c) noexcept nogil
     vec vsqrt(vec a) noexcept nogil
     vec vif_gt(vec a, vec b, vec yes, vec no) noexcept nogil
+    vec vmin(vec a, vec b) noexcept nogil
+    vec vmax(vec a, vec b) noexcept nogil
     vec vpow2(vec t) noexcept nogil
     vec vabs(vec x) noexcept nogil
     vec vcopysign(vec x, vec sign) noexcept nogil
@@ -224,5 +277,6 @@ cdef extern from *:
     vec vload_part(const real* p, Py_ssize_t count, real fill) noexcept nogil
     void vstore_part(real* p, vec v, Py_ssize_t count) noexcept nogil
     void transpose_block(const real* x, Py_ssize_t ldx, real* out, Py_ssize_t ldout) noexcept nogil
-    real lanes_sum(const vec* v) noexcept nogil
-    real lanes_max(const vec* v) noexcept nogil
+    vec lanes_sum(const vec* v) noexcept nogil
+    vec lanes_max(const vec* v) noexcept nogil
+    real first_lane(vec v) noexcept nogil
