@@ -7,7 +7,7 @@
 >>> model.compile(optimizer=optimizers.SGD(learning_rate=0.1, momentum=0.9),
 ...               loss=losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
 >>> history = model.fit(x_train, y_train, epochs=20)
->>> model.evaluate(x_test, y_test)["accuracy"] > 0.97
+>>> model.evaluate(x_test, y_test)["accuracy"] > 0.95
 True
 """
 

@@ -50,8 +50,10 @@ cdef extern from *:
     #endif
 
     #if defined(__GNUC__) || defined(__clang__)
+      #define prefetch(p) __builtin_prefetch(p)
       #define FORCED __attribute__((always_inline)) void
     #else
+      #define prefetch(p) ((void)(p))
       #define FORCED void
     #endif
 
@@ -262,6 +264,7 @@ cdef extern from *:
     enum: NL
     enum: VW
     enum: VECTOR_BYTES
+    void prefetch(const real* p) noexcept nogil
     vec vload(const real* p) noexcept nogil
     void vstore(real* p, vec v) noexcept nogil
     vec vset(real x) noexcept nogil
