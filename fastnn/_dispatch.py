@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,9 @@ except ImportError as error:
 
 
 def _available() -> list[str]:
-    """The instruction levels that this machine can run, lowest first."""
-    level = x86_64_level()
-    return [f"v{n}" for n in range(2, level + 1)] if level else ["portable"]
+    """The builds of the core that are there and that this machine can run, lowest first."""
+    levels = [f"v{n}" for n in range(2, x86_64_level() + 1)]
+    return [name for name in ("portable", *levels) if find_spec(f"fastnn._core_{name}")]
 
 
 def _choose(available: list[str]) -> str:

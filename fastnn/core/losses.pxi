@@ -14,7 +14,7 @@ cdef struct Loss:
     Py_ssize_t rows, cols
     const real* y_pred    # IN (rows, cols)
     Py_ssize_t ldpred
-    const int64_t* labels # IN (rows,): the sparse loss
+    const int64_t* labels  # IN (rows,): the sparse loss
     const real* y_true    # IN (rows, cols): the others
     Py_ssize_t ldtrue
     const real* weights   # IN (rows,) or NULL: ones
@@ -127,7 +127,7 @@ cdef inline void softmax_crossentropy_row(Loss* a, Py_ssize_t i) noexcept nogil:
     cdef vec v, target
     cdef vec log_total
     cdef real mass = 1, at_target
-    cdef int l
+    cdef int part
     vlog(total, &log_total)
     if a.code == SPARSE_SOFTMAX_CROSSENTROPY:
         label = a.labels[i]
@@ -136,16 +136,16 @@ cdef inline void softmax_crossentropy_row(Loss* a, Py_ssize_t i) noexcept nogil:
             at_target = -REAL_HUGE
     else:
         t = a.y_true + i * a.ldtrue
-        for l in range(NL):
-            sums[l] = vset(0)
-            masses[l] = vset(0)
+        for part in range(NL):
+            sums[part] = vset(0)
+            masses[part] = vset(0)
         while j < a.cols:
-            for l in range(NL):
-                v = row_vector(x, j + l * VW, a.cols, beyond, 0) - most
+            for part in range(NL):
+                v = row_vector(x, j + part * VW, a.cols, beyond, 0) - most
                 v = vmax(vset(-REAL_HUGE), v)
-                target = row_vector(t, j + l * VW, a.cols, a.padded, 0)
-                sums[l] = vfma(target, v, sums[l])
-                masses[l] = masses[l] + target
+                target = row_vector(t, j + part * VW, a.cols, a.padded, 0)
+                sums[part] = vfma(target, v, sums[part])
+                masses[part] = masses[part] + target
             j += LANES
         at_target = first_lane(lanes_sum(sums))
         mass = first_lane(lanes_sum(masses))
@@ -182,13 +182,13 @@ cdef inline void elementwise_loss_row(Loss* a, Py_ssize_t i) noexcept nogil:
     cdef vec right[NL]
     cdef vec p, target, value, slope, z
     cdef Py_ssize_t j = 0, at
-    cdef int l
-    for l in range(NL):
-        sums[l] = vset(0)
-        right[l] = vset(0)
+    cdef int part
+    for part in range(NL):
+        sums[part] = vset(0)
+        right[part] = vset(0)
     while j < a.cols:
-        for l in range(NL):
-            at = j + l * VW
+        for part in range(NL):
+            at = j + part * VW
             p = row_vector(x, at, a.cols, False, 0)
             target = row_vector(t, at, a.cols, False, 0)
             if a.code == MEAN_SQUARED_ERROR:
@@ -200,9 +200,9 @@ cdef inline void elementwise_loss_row(Loss* a, Py_ssize_t i) noexcept nogil:
                 vlog1p_unit(z, &value)
                 value = value + vfma(-p, target, vmax(vset(0), p))
                 slope = vif_gt(vset(0), p, z, vset(1)) / (z + vset(1)) - target
-                right[l] = right[l] + row_vector_equal(p, target)
+                right[part] = right[part] + row_vector_equal(p, target)
             # Divided first: the mean of finite losses is finite, their sum may not be.
-            sums[l] = sums[l] + row_part(value * vset(share_of_one), at, a.cols)
+            sums[part] = sums[part] + row_part(value * vset(share_of_one), at, a.cols)
             if g != NULL:
                 put_row_vector(g, at, a.cols, a.padded, slope * vset(factor * share_of_one))
         j += LANES

@@ -59,7 +59,13 @@ cdef extern from *:
 
     /* MR rows by NV vectors is the register tile of a product: MR * NV accumulators, NV vectors of B
        and one broadcast of A fill the level's 32 or 16 registers. */
-    #if defined(__AVX512F__)
+    #if !defined(__GNUC__) && !defined(__clang__)
+      #define FASTNN_SCALAR
+    #endif
+    #if defined(FASTNN_SCALAR)
+      #define VECTOR_BYTES REAL_BYTES
+      enum { MR = 4 };
+    #elif defined(__AVX512F__)
       #include <immintrin.h>
       #define VECTOR_BYTES 64
       enum { MR = 14 };
@@ -71,13 +77,9 @@ cdef extern from *:
       #include <arm_neon.h>
       #define VECTOR_BYTES 16
       enum { MR = 14 };
-    #elif defined(__GNUC__) || defined(__clang__)
+    #else
       #define VECTOR_BYTES 16
       enum { MR = 6 };
-    #else
-      #define FASTNN_SCALAR
-      #define VECTOR_BYTES REAL_BYTES
-      enum { MR = 4 };
     #endif
     #define VW (VECTOR_BYTES / REAL_BYTES)
     enum { NV = 2, NL = LANES / VW };
@@ -138,14 +140,18 @@ cdef extern from *:
       #define X86(op) _mm512_##op##_ps
       #define X86_GREATER(a, b) _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ)
       #endif
-      static inline vec vif_gt(vec a, vec b, vec yes, vec no) { return (vec)X86(mask_blend)(X86_GREATER(a, b), no, yes); }
+      static inline vec vif_gt(vec a, vec b, vec yes, vec no) {
+          return (vec)X86(mask_blend)(X86_GREATER(a, b), no, yes);
+      }
     #elif defined(__FMA__)
       #ifdef FASTNN_DOUBLE
       #define X86(op) _mm256_##op##_pd
       #else
       #define X86(op) _mm256_##op##_ps
       #endif
-      static inline vec vif_gt(vec a, vec b, vec yes, vec no) { return (vec)X86(blendv)(no, yes, X86(cmp)(a, b, _CMP_GT_OQ)); }
+      static inline vec vif_gt(vec a, vec b, vec yes, vec no) {
+          return (vec)X86(blendv)(no, yes, X86(cmp)(a, b, _CMP_GT_OQ));
+      }
     #endif
     #if defined(__FMA__)
       static inline vec vfma(vec a, vec b, vec c) { return (vec)X86(fmadd)(a, b, c); }
@@ -156,17 +162,21 @@ cdef extern from *:
       static inline vec vmin(vec a, vec b) { return vif_gt(b, a, a, b); }
       static inline vec vmax(vec a, vec b) { return vif_gt(a, b, a, b); }
       #if defined(__ARM_NEON) && defined(__aarch64__) && defined(FASTNN_DOUBLE)
-      static inline vec vfma(vec a, vec b, vec c) { return (vec)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
-      static inline vec vsqrt(vec a) { return (vec)vsqrtq_f64((float64x2_t)a); }
+      static inline vec vfma(vec a, vec b, vec c) { return vfmaq_f64(c, a, b); }
+      static inline vec vsqrt(vec a) { return vsqrtq_f64(a); }
       #elif defined(__ARM_NEON) && defined(__aarch64__)
-      static inline vec vfma(vec a, vec b, vec c) { return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
-      static inline vec vsqrt(vec a) { return (vec)vsqrtq_f32((float32x4_t)a); }
+      static inline vec vfma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
+      static inline vec vsqrt(vec a) { return vsqrtq_f32(a); }
       #elif defined(FASTNN_SCALAR)
       static inline vec vfma(vec a, vec b, vec c) { return a * b + c; }
       static inline vec vsqrt(vec a) { return (vec)sqrt(a); }
       #else
       static inline vec vfma(vec a, vec b, vec c) { return a * b + c; }
-      static inline vec vsqrt(vec a) { vec r; for (int i = 0; i < VW; i++) r[i] = (real)sqrt(a[i]); return r; }
+      static inline vec vsqrt(vec a) {
+          vec r;
+          for (int i = 0; i < VW; i++) r[i] = (real)sqrt(a[i]);
+          return r;
+      }
       #endif
     #endif
 
@@ -203,7 +213,7 @@ cdef extern from *:
     }
     /* out (VW, VW) = x (VW, VW) transposed: log2(VW) rounds that each interleave two halves of the rows. */
     static inline void transpose_block(const real *x, Py_ssize_t ldx, real *out, Py_ssize_t ldout) {
-    #if defined(__GNUC__) && !defined(__clang__)
+    #if defined(__GNUC__) && !defined(__clang__) && !defined(FASTNN_SCALAR)
         vec r[VW], t[VW];
         for (int i = 0; i < VW; i++) r[i] = vload(x + i * ldx);
         for (int round = 1; round < VW; round *= 2) {
@@ -225,7 +235,11 @@ cdef extern from *:
     #if defined(FASTNN_SCALAR)
       #define ROTATE(v, by) (v)
     #elif defined(__clang__)
-      static inline vec ROTATE(vec v, int by) { vec r; for (int i = 0; i < VW; i++) r[i] = v[(i + by) % VW]; return r; }
+      static inline vec ROTATE(vec v, int by) {
+          vec r;
+          for (int i = 0; i < VW; i++) r[i] = v[(i + by) % VW];
+          return r;
+      }
     #else
       #define ROTATE(v, by) __builtin_shuffle(v, INDICES(ROTATED, by))
     #endif

@@ -81,13 +81,13 @@ cdef inline vec row_max(const real* x, Py_ssize_t cols, bint beyond) noexcept no
     cdef vec most[NL]
     cdef vec v
     cdef Py_ssize_t j = 0
-    cdef int l
-    for l in range(NL):
-        most[l] = vset(-REAL_INF)
+    cdef int part
+    for part in range(NL):
+        most[part] = vset(-REAL_INF)
     while j < cols:
-        for l in range(NL):
-            v = row_vector(x, j + l * VW, cols, beyond, -REAL_INF)
-            most[l] = vmax(most[l], v)
+        for part in range(NL):
+            v = row_vector(x, j + part * VW, cols, beyond, -REAL_INF)
+            most[part] = vmax(most[part], v)
         j += LANES
     return lanes_max(most)
 
@@ -98,16 +98,16 @@ cdef inline vec row_exp(const real* x, Py_ssize_t cols, bint beyond, vec most, r
     cdef vec total[NL]
     cdef vec v, e
     cdef Py_ssize_t j = 0
-    cdef int l
-    for l in range(NL):
-        total[l] = vset(0)
+    cdef int part
+    for part in range(NL):
+        total[part] = vset(0)
     while j < cols:
-        for l in range(NL):
-            v = row_vector(x, j + l * VW, cols, beyond, -REAL_INF)
+        for part in range(NL):
+            v = row_vector(x, j + part * VW, cols, beyond, -REAL_INF)
             vexp(v - most, &e)
-            total[l] = total[l] + e
+            total[part] = total[part] + e
             if y != NULL:
-                put_row_vector(y, j + l * VW, cols, padded, e)
+                put_row_vector(y, j + part * VW, cols, padded, e)
         j += LANES
     return lanes_sum(total)
 
@@ -194,19 +194,19 @@ cdef void softmax_gradient_kernel(void* args, const Step* step, int tid, int nth
     cdef const real* dy
     cdef vec total[NL]
     cdef vec v, g, folded
-    cdef int l
+    cdef int part
     share(a.rows, 1, tid, nthreads, &i0, &i1)
     for i in range(i0, i1):
         y = a.x + i * a.ldx
         dy = a.dy + i * a.lddy
-        for l in range(NL):
-            total[l] = vset(0)
+        for part in range(NL):
+            total[part] = vset(0)
         j = 0
         while j < a.cols:
-            for l in range(NL):
-                g = row_vector(dy, j + l * VW, a.cols, False, 0)
-                v = row_vector(y, j + l * VW, a.cols, False, 0)
-                total[l] = total[l] + g if a.log else vfma(g, v, total[l])
+            for part in range(NL):
+                g = row_vector(dy, j + part * VW, a.cols, False, 0)
+                v = row_vector(y, j + part * VW, a.cols, False, 0)
+                total[part] = total[part] + g if a.log else vfma(g, v, total[part])
             j += LANES
         folded = lanes_sum(total)
         j = 0

@@ -7,7 +7,11 @@ cdef extern from *:
     #include <omp.h>
     #define TEAM_OPENMP 1
     #define team_size() omp_get_num_threads()
+    #ifdef _MSC_VER
+    #define team_barrier() __pragma(omp barrier)
+    #else
     #define team_barrier() _Pragma("omp barrier")
+    #endif
     #else
     #define TEAM_OPENMP 0
     #define team_size() 1
