@@ -1,8 +1,9 @@
+# cython: binding=False
 """The compiled core of fastnn: kernels and the training plan.
 
 This one source is built once for each instruction level (x86-64-v2, -v3, -v4, or one portable build)
-and each precision (`real` is float or double); _dispatch.py picks. It trusts its callers: kernels.py
-and model.py validate. Nothing here is public.
+and each precision (`real` is float or double); _dispatch.py picks. The functions of seam.pxi refuse what
+they cannot take as it is, and kernels.py converts it; the plan trusts model.py. Nothing here is public.
 
 Axes:  N batch   K inputs of a layer   M its outputs   ld* leading dimension (numbers between rows)
        X (N, K)   W (K, M)   Y = f(X W + b) (N, M)   dY, dX, dW: gradients of the loss by Y, X, W
@@ -20,10 +21,14 @@ C. What is done to a product (activation, derivative, optimizer step) is done ti
 D. IN, OUT, INOUT mark the arrays of an argument block. Arrays of the plan are padded: rows go on to a
    whole 64-byte vector, with zeros that stay zeros; arrays that come from outside are not.
 """
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release
+from cpython.exc cimport PyErr_Clear
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset, strchr
+
+import numpy
 
 include "core/simd.pxi"
 include "core/team.pxi"

@@ -64,7 +64,7 @@ MAX_THREADS = 1024
 ARCH_AVAILABLE = _available()
 ARCH = _choose(ARCH_AVAILABLE)
 _cores: dict[Any, ModuleType] = {}
-_threads = _initial_threads()
+threads = _initial_threads()  # the limit, for kernels.py to read; set by set_num_threads
 
 
 def core(dtype: Any) -> ModuleType:
@@ -85,7 +85,7 @@ def get_num_threads() -> int:
     int
         Kernels and training steps too small to share use fewer.
     """
-    return _threads
+    return threads
 
 
 def set_num_threads(n: int) -> None:
@@ -103,18 +103,18 @@ def set_num_threads(n: int) -> None:
     TypeError, ValueError
         If n is not a whole number from 1 to 1024.
     """
-    global _threads
+    global threads
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"n: expected a whole number of threads, got {n!r}")
     if not 1 <= n <= MAX_THREADS:
         raise ValueError(f"n: expected 1 to {MAX_THREADS} threads, got {n}")
-    _threads = int(n)
+    threads = int(n)
 
 
 @contextmanager
 def num_threads(n: int) -> Iterator[None]:
     """Use at most n threads inside a ``with`` block, then as many as before."""
-    before = _threads
+    before = threads
     set_num_threads(n)
     try:
         yield

@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -323,16 +323,15 @@ def flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def choice(value: Any, name: str, choices: Iterable[str]) -> str:
+def choice(value: Any, name: str, choices: Collection[str]) -> str:
     """Return `value` if it is one of `choices`; the error lists them, near matches first."""
-    choices = list(choices)
+    if isinstance(value, str) and value in choices:
+        return value
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
-    if value not in choices:
-        near = difflib.get_close_matches(value.lower(), choices)
-        hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}{hint}")
-    return value
+    near = difflib.get_close_matches(value.lower(), choices)
+    hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+    raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}{hint}")
 
 
 def plural(count: int, noun: str) -> str:

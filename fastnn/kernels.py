@@ -9,6 +9,10 @@ result is float64 if any floating input is float64, else float32. Where a functi
 that must be a writeable C array of the result's exact shape and type; it is also what is returned.
 
 A wrong kind of thing raises TypeError, a wrong shape or value, or an empty array, ValueError.
+
+Each function first hands its arguments to the core as they are. The core takes them if there is
+nothing to convert, and else returns None with nothing changed; only then are they looked at here,
+converted, or refused.
 """
 
 from __future__ import annotations
@@ -22,7 +26,24 @@ from . import _dispatch
 from . import _validate as check
 
 ArrayLike = Any  # what NumPy turns into an array; Any, for the name is bound to the array then
-_FLOAT32 = check.FLOAT32
+_CORES = (_dispatch.core("float32"), _dispatch.core("float64"))  # the more common one first
+
+# Codes of the core, the same in both precisions.
+_ROW_CODES = _CORES[0].ROW_ACTIVATIONS
+_CODES = _CORES[0].ACTIVATIONS | _ROW_CODES
+_CODES[None] = _CODES["linear"]
+_LOSS_CODES = _CORES[0].LOSSES
+_UPDATE_CODES = _CORES[0].UPDATES
+
+
+def _in_both(name: str) -> list[Callable]:
+    """Return the core's function for float32 and for float64, to be tried in turn."""
+    return [getattr(core, name) for core in _CORES]
+
+
+_MATMUL, _DENSE, _COLUMN_SUM = map(_in_both, ("matmul", "dense_forward", "column_sum"))
+_ACTIVATE, _ACTIVATE_GRADIENT = map(_in_both, ("activate", "activate_gradient"))
+_LOSS, _STEP = map(_in_both, ("loss", "update"))
 
 
 def _operands(*named: tuple[ArrayLike | None, str, int | None]) -> list:
@@ -30,18 +51,6 @@ def _operands(*named: tuple[ArrayLike | None, str, int | None]) -> list:
 
     None stays None. Axes None means any shape; the rows of a matrix may lie apart.
     """
-    for x, _, ndim in named:
-        # The fast path: nothing to convert. (flags.carray: C-contiguous, aligned, writeable)
-        if x is not None and not (
-            type(x) is np.ndarray
-            and x.dtype is _FLOAT32
-            and x.flags.carray
-            and x.size
-            and (ndim is None or x.ndim == ndim)
-        ):
-            break
-    else:
-        return [x for x, _, _ in named]
     arrays = [x if x is None else check.as_numbers(x, name) for x, name, _ in named]
     dtype = check.real_dtype(*(x for x in arrays if x is not None))
     return [
@@ -58,26 +67,36 @@ def _convert(x: np.ndarray, name: str, ndim: int | None, dtype: np.dtype) -> np.
     return np.asarray(check.as_real(x, name, dtype), order="C")
 
 
-def _result(
+def _expect_output(
     out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype, **inputs: np.ndarray | None
+) -> None:
+    """Raise unless `out` is None or fit for the result, and apart in memory from `inputs`."""
+    if out is not None:
+        check.as_output(out, "out", shape, dtype, rows_apart=len(shape) == 2)
+        for name, x in inputs.items():
+            if x is not None:
+                check.expect_apart(out, "out", x, name)
+
+
+def _expect_output_like(like: np.ndarray, out: np.ndarray | None, **inputs: np.ndarray) -> None:
+    """Raise unless `out` is None or fit for a result like `like`; it may be one of `inputs`."""
+    if out is not None:
+        check.as_output(out, "out", like.shape, like.dtype)
+        for name, other in inputs.items():
+            check.expect_same_or_apart(out, "out", other, name)
+
+
+def _delivered(
+    result: np.ndarray | None, out: np.ndarray | None, shape: tuple[int, ...] | None = None
 ) -> np.ndarray:
-    """Return the checked `out`, apart in memory from `inputs`, or a new array."""
+    """Return what the core made of checked arguments, in the checked `out` if there is one."""
+    if result is None:
+        raise RuntimeError("expected the core to take checked arrays, got a refusal")
+    if shape is not None:
+        result = result.reshape(shape)
     if out is None:
-        return np.empty(shape, dtype)
-    check.as_output(out, "out", shape, dtype, rows_apart=len(shape) == 2)
-    for name, x in inputs.items():
-        if x is not None:
-            check.expect_apart(out, "out", x, name)
-    return out
-
-
-def _result_like(like: np.ndarray, out: np.ndarray | None, **inputs: np.ndarray) -> np.ndarray:
-    """Return the checked `out`, which may also be one of `inputs`, or a new array."""
-    if out is None:
-        return np.empty(like.shape, like.dtype)
-    check.as_output(out, "out", like.shape, like.dtype)
-    for name, other in inputs.items():
-        check.expect_same_or_apart(out, "out", other, name)
+        return result
+    out[...] = result
     return out
 
 
@@ -106,6 +125,10 @@ def matmul(
     -------
     ndarray of shape (n, m)
     """
+    for kernel in _MATMUL:
+        result = kernel(a, b, transpose_a, transpose_b, out, _dispatch.threads)
+        if result is not None:
+            return result
     a, b = _operands((a, "a", 2), (b, "b", 2))
     transpose_a = check.flag(transpose_a, "transpose_a")
     transpose_b = check.flag(transpose_b, "transpose_b")
@@ -114,9 +137,10 @@ def matmul(
     if inner != k:
         axis = "columns" if transpose_b else "rows"
         raise ValueError(f"b: expected {k} {axis}, got {inner} (shape {b.shape})")
-    out = _result(out, (n, m), a.dtype, a=a, b=b)
-    _dispatch.core(a.dtype).matmul(a, b, transpose_a, transpose_b, out, _dispatch.get_num_threads())
-    return out
+    _expect_output(out, (n, m), a.dtype, a=a, b=b)
+    core = _dispatch.core(a.dtype)
+    result = core.matmul(a, b, transpose_a, transpose_b, None, _dispatch.threads)
+    return _delivered(result, out)
 
 
 def dense_forward(
@@ -141,20 +165,22 @@ def dense_forward(
     -------
     ndarray of shape (n, m)
     """
+    if activation is None or (type(activation) is str and activation in _ACTIVATIONS):
+        code = _CODES[activation]
+        for forward in _DENSE:
+            result = forward(x, kernel, bias, code, out, _dispatch.threads)
+            if result is not None:
+                return result
     x, kernel, bias = _operands((x, "x", 2), (kernel, "kernel", 2), (bias, "bias", 1))
     _expect_layer(x, kernel)
     m = kernel.shape[1]
     if bias is not None:
         check.expect_shape(bias, "bias", (m,))
     name = _activation(activation, "activation")
-    out = _result(out, (x.shape[0], m), x.dtype, x=x, kernel=kernel, bias=bias)
-    core, threads = _dispatch.core(x.dtype), _dispatch.get_num_threads()
-    over_rows = name in _SOFTMAX
-    code = core.ACTIVATIONS["linear" if over_rows else name]
-    core.dense_forward(x, kernel, bias, code, out, threads)
-    if over_rows:
-        core.softmax(out, out, name == "log_softmax", threads)
-    return out
+    _expect_output(out, (x.shape[0], m), x.dtype, x=x, kernel=kernel, bias=bias)
+    core = _dispatch.core(x.dtype)
+    result = core.dense_forward(x, kernel, bias, _CODES[name], None, _dispatch.threads)
+    return _delivered(result, out)
 
 
 def dense_backward(
@@ -212,28 +238,71 @@ def column_sum(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
     -------
     ndarray of shape (m,)
     """
+    for kernel in _COLUMN_SUM:
+        result = kernel(x, out, _dispatch.threads)
+        if result is not None:
+            return result
     (x,) = _operands((x, "x", 2))
-    out = _result(out, (x.shape[1],), x.dtype, x=x)
-    _dispatch.core(x.dtype).column_sum(x, out, _dispatch.get_num_threads())
-    return out
+    _expect_output(out, (x.shape[1],), x.dtype, x=x)
+    return _delivered(_dispatch.core(x.dtype).column_sum(x, None, _dispatch.threads), out)
 
 
-# ---- elementwise functions -------------------------------------------------------------------
+# ---- activations -----------------------------------------------------------------------------
+
+
+def _rows(x: np.ndarray, name: str, code: int) -> np.ndarray:
+    """Return `x` as a matrix of its last axis."""
+    if x.ndim == 0 and code in _ROW_CODES.values():
+        raise ValueError(f"{name}: expected at least 1 axis, got 0 (shape ())")
+    return x.reshape(-1, x.shape[-1] if x.ndim else 1)
+
+
+def _function(name: str, doc: str) -> Callable[..., np.ndarray]:
+    """Build the function of this name in the core."""
+    code = _CODES[name]
+
+    def function(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+        for kernel in _ACTIVATE:
+            result = kernel(code, x, out, _dispatch.threads)
+            if result is not None:
+                return result
+        (x,) = _operands((x, "x", None))
+        rows = _rows(x, "x", code)
+        _expect_output_like(x, out, x=x)
+        result = _dispatch.core(x.dtype).activate(code, rows, None, _dispatch.threads)
+        return _delivered(result, out, x.shape)
+
+    function.__doc__ = doc
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+def _gradient(name: str, doc: str) -> Callable[..., np.ndarray]:
+    """Build the gradient of the function of this name in the core."""
+    code = _CODES[name]
+
+    def function(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+        for kernel in _ACTIVATE_GRADIENT:
+            result = kernel(code, y, dy, out, _dispatch.threads)
+            if result is not None:
+                return result
+        y, dy = _operands((y, "y", None), (dy, "dy", None))
+        check.expect_shape(dy, "dy", y.shape)
+        rows, slopes = _rows(y, "y", code), _rows(dy, "dy", code)
+        _expect_output_like(dy, out, y=y, dy=dy)
+        core = _dispatch.core(y.dtype)
+        result = core.activate_gradient(code, rows, slopes, None, _dispatch.threads)
+        return _delivered(result, out, y.shape)
+
+    function.__doc__ = doc
+    function.__name__ = function.__qualname__ = f"{name}_gradient"
+    return function
 
 
 def _elementwise(name: str, what: str) -> Callable[..., np.ndarray]:
-    """Build the function of this name in the core's ACTIVATIONS."""
-
-    def function(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-        (x,) = _operands((x, "x", None))
-        out = _result_like(x, out, x=x)
-        core = _dispatch.core(x.dtype)
-        core.activate(
-            core.ACTIVATIONS[name], x.reshape(-1), out.reshape(-1), _dispatch.get_num_threads()
-        )
-        return out
-
-    function.__doc__ = f"""Compute {what}, elementwise.
+    return _function(
+        name,
+        f"""Compute {what}, elementwise.
 
     Parameters
     ----------
@@ -244,29 +313,14 @@ def _elementwise(name: str, what: str) -> Callable[..., np.ndarray]:
     Returns
     -------
     ndarray of the shape of `x`
-    """
-    function.__name__ = function.__qualname__ = name
-    return function
+    """,
+    )
 
 
 def _elementwise_gradient(name: str, what: str) -> Callable[..., np.ndarray]:
-    """Build the gradient of the function of this name in the core's ACTIVATIONS."""
-
-    def function(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-        y, dy = _operands((y, "y", None), (dy, "dy", None))
-        check.expect_shape(dy, "dy", y.shape)
-        out = _result_like(dy, out, y=y, dy=dy)
-        core = _dispatch.core(y.dtype)
-        core.activate_gradient(
-            core.ACTIVATIONS[name],
-            y.reshape(-1),
-            dy.reshape(-1),
-            out.reshape(-1),
-            _dispatch.get_num_threads(),
-        )
-        return out
-
-    function.__doc__ = f"""Compute the gradient of `{name}` from its output: {what}.
+    return _gradient(
+        name,
+        f"""Compute the gradient of `{name}` from its output: {what}.
 
     Parameters
     ----------
@@ -280,9 +334,8 @@ def _elementwise_gradient(name: str, what: str) -> Callable[..., np.ndarray]:
     Returns
     -------
     ndarray of the shape of `y`
-    """
-    function.__name__ = function.__qualname__ = f"{name}_gradient"
-    return function
+    """,
+    )
 
 
 linear = _elementwise("linear", "a copy of `x`")
@@ -298,39 +351,8 @@ tanh_gradient = _elementwise_gradient("tanh", "``dy * (1 - y**2)``")
 relu_gradient = _elementwise_gradient("relu", "``dy`` where ``y > 0``, else 0")
 
 
-# ---- softmax ---------------------------------------------------------------------------------
-
-
-def _rows(x: np.ndarray, name: str) -> np.ndarray:
-    """Return `x` as the matrix of its rows along the last axis."""
-    if x.ndim == 0:
-        raise ValueError(f"{name}: expected at least 1 axis, got 0 (shape ())")
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-
-
-def _softmax(x: ArrayLike, out: np.ndarray | None, logarithm: bool) -> np.ndarray:
-    (x,) = _operands((x, "x", None))
-    rows = _rows(x, "x")
-    out = _result_like(x, out, x=x)
-    threads = _dispatch.get_num_threads()
-    _dispatch.core(x.dtype).softmax(rows, _rows(out, "out"), logarithm, threads)
-    return out
-
-
-def _softmax_gradient(
-    y: ArrayLike, dy: ArrayLike, out: np.ndarray | None, logarithm: bool
-) -> np.ndarray:
-    y, dy = _operands((y, "y", None), (dy, "dy", None))
-    check.expect_shape(dy, "dy", y.shape)
-    rows = _rows(y, "y")
-    out = _result_like(dy, out, y=y, dy=dy)
-    threads = _dispatch.get_num_threads()
-    core = _dispatch.core(y.dtype)
-    core.softmax_gradient(rows, _rows(dy, "dy"), _rows(out, "out"), logarithm, threads)
-    return out
-
-
-def softmax(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+softmax = _function(
+    "softmax",
     """Compute ``exp(x) / sum(exp(x))`` over the last axis, without overflow.
 
     Parameters
@@ -342,16 +364,14 @@ def softmax(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
     Returns
     -------
     ndarray of the shape of `x`
-    """
-    return _softmax(x, out, False)
-
-
-def log_softmax(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-    """Compute the logarithm of `softmax`, without its underflow. Arguments as there."""
-    return _softmax(x, out, True)
-
-
-def softmax_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """,
+)
+log_softmax = _function(
+    "log_softmax",
+    """Compute the logarithm of `softmax`, without its underflow. Arguments as there.""",
+)
+softmax_gradient = _gradient(
+    "softmax",
     """Compute the gradient of `softmax` from its output: ``y * (dy - sum(dy * y))``.
 
     Parameters
@@ -364,21 +384,19 @@ def softmax_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None)
     Returns
     -------
     ndarray of the shape of `y`
-    """
-    return _softmax_gradient(y, dy, out, False)
-
-
-def log_softmax_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """,
+)
+log_softmax_gradient = _gradient(
+    "log_softmax",
     """Compute the gradient of `log_softmax` from its output: ``dy - exp(y) * sum(dy)``.
 
     Arguments as in `softmax_gradient`.
-    """
-    return _softmax_gradient(y, dy, out, True)
+    """,
+)
 
 
 # ---- by name ---------------------------------------------------------------------------------
 
-_SOFTMAX = ("softmax", "log_softmax")
 _ACTIVATIONS = {
     "linear": (linear, linear_gradient),
     "sigmoid": (sigmoid, sigmoid_gradient),
@@ -540,6 +558,12 @@ def _loss(
     sample_weight: ArrayLike | None,
     scale: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
+    code = _LOSS_CODES[kind]
+    if sample_weight is None:
+        for kernel in _LOSS:
+            result = kernel(code, pred[0], true[0], None, scale, _dispatch.threads)
+            if result is not None:
+                return result
     weight = (sample_weight, "sample_weight", None)
     if kind == "sparse_softmax_crossentropy":
         y_pred, weights = _operands((*pred, 2), weight)
@@ -547,22 +571,10 @@ def _loss(
     else:
         y_pred, y_true, weights = _operands((*pred, 2), (*true, 2), weight)
         check.expect_shape(y_true, true[1], y_pred.shape)
-    n = y_pred.shape[0]
     if weights is not None:
-        weights = check.as_sample_weight(weights, "sample_weight", n)
+        weights = check.as_sample_weight(weights, "sample_weight", y_pred.shape[0])
     core = _dispatch.core(y_pred.dtype)
-    values, gradient = np.empty(n, y_pred.dtype), np.empty(y_pred.shape, y_pred.dtype)
-    core.loss(
-        core.LOSSES[kind],
-        y_pred,
-        y_true,
-        weights,
-        1 / n if scale is None else scale,
-        values,
-        gradient,
-        _dispatch.get_num_threads(),
-    )
-    return values, gradient
+    return core.loss(code, y_pred, y_true, weights, scale, _dispatch.threads)
 
 
 # ---- updates, in place -----------------------------------------------------------------------
@@ -580,6 +592,8 @@ def sgd_update(w: np.ndarray, g: ArrayLike, learning_rate: float) -> None:
     learning_rate : float
         At least 0.
     """
+    if _stepped("sgd", (learning_rate,), w, g):
+        return
     _update("sgd", [check.non_negative_rate(learning_rate, "learning_rate")], w, g)
 
 
@@ -607,6 +621,10 @@ def momentum_update(
         In [0, 1].
     nesterov : bool
     """
+    if type(nesterov) is bool and type(momentum) is float and momentum <= 1:
+        kind = "nesterov" if nesterov else "momentum"
+        if _stepped(kind, (learning_rate, momentum), w, g, velocity):
+            return
     hyper = [
         check.non_negative_rate(learning_rate, "learning_rate"),
         check.fraction(momentum, "momentum", closed=True),
@@ -634,6 +652,8 @@ def adagrad_update(
     learning_rate, epsilon : float
         At least 0.
     """
+    if _stepped("adagrad", (learning_rate, epsilon), w, g, accumulator):
+        return
     hyper = [
         check.non_negative_rate(learning_rate, "learning_rate"),
         check.non_negative_rate(epsilon, "epsilon"),
@@ -665,7 +685,25 @@ def update(
     hyper = check.as_vector(hyper, "hyper", np.float64)
     if len(hyper) > 8:
         raise ValueError(f"hyper: expected at most 8 numbers, got {len(hyper)}")
+    if _stepped(kind, tuple(hyper.tolist()), w, g, *(() if kind == "sgd" else (slot,))):
+        return
     _update(kind, hyper, w, g, slot, "slot")
+
+
+_MOST = float(np.finfo(np.float32).max)
+
+
+def _stepped(kind: str, hyper: tuple, w: Any, g: Any, *slots: Any) -> bool:
+    """Take the step if there is nothing to convert and both precisions hold the numbers."""
+    for number in hyper:
+        if type(number) is not float or not 0 <= number <= _MOST:
+            return False
+    code = _UPDATE_CODES[kind]
+    for step in _STEP:
+        done = step(code, hyper, w, g, slots, _dispatch.threads)
+        if done is not None:
+            return True
+    return False
 
 
 def _update(
@@ -679,11 +717,11 @@ def _update(
     check.expect_updatable(w, "w")
     g = check.as_numbers(g, "g")
     check.expect_shape(g, "g", w.shape)
-    written = [w]
+    written = [np.asarray(w)]
     if kind != "sgd":
         check.expect_updatable(slot, slot_name, like=w)
         check.expect_apart(slot, slot_name, w, "w")
-        written.append(slot)
+        written.append(np.asarray(slot))
     dtype = check.real_dtype(w)
     g = np.asarray(check.as_real(g, "g", dtype), order="C")
     if any(np.may_share_memory(g, x) for x in written):
@@ -693,14 +731,11 @@ def _update(
     # Arrays that are not plain C arrays are updated in a copy and written back.
     plain = [x if _is_plain(x) else x.astype(dtype, order="C") for x in written]
     flat_w, *slots = [x.reshape(-1) for x in plain]
-    core = _dispatch.core(dtype)
-    core.update(
-        core.UPDATES[kind],
-        row,
-        flat_w,
-        g.reshape(-1),
-        slots[0] if slots else None,
-        _dispatch.get_num_threads(),
+    step = _dispatch.core(dtype).update
+    hyper = tuple(row.tolist())
+    _delivered(
+        step(_UPDATE_CODES[kind], hyper, flat_w, g.reshape(-1), tuple(slots), _dispatch.threads),
+        None,
     )
     for x, result in zip(written, plain, strict=True):
         if result is not x:

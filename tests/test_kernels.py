@@ -1,5 +1,6 @@
 """The compiled kernels, one walk over all of them (kernel_walk.py), and what each promises."""
 
+import array
 import inspect
 import re
 
@@ -8,7 +9,7 @@ import pytest
 from kernel_walk import CASES, cast, is_real
 
 import fastnn as fn
-from fastnn import kernels, reference
+from fastnn import _dispatch, kernels, reference
 
 # Register tiles are 14 or 6 rows by 32, 16 or 8 columns: one less, the same, one more.
 ROWS = [1, 5, 6, 7, 13, 14, 15, 29]
@@ -254,6 +255,122 @@ def test_unfit_out(key):
             with_out(case, arguments, out)
 
 
+# ---- what the core takes as it is, and what it leaves to the checks ----------------------------
+
+CORE = _dispatch.core("float32")
+RELU = CORE.ACTIVATIONS["relu"]
+X = np.linspace(-1, 1, 12, dtype="f").reshape(3, 4)
+
+DECLINED = {
+    **{f.__name__: f(X) for f in LAYOUTS if f not in (one_element_on, read_only)},
+    **{kind: X.astype(kind) for kind in ["f8", "f2", "i4", "u4", "i8", "c8", "S4", "O"]},
+    **{kind: X.astype(kind) for kind in ["M8[s]", "f4,i4"]},
+    "subclass": X.view(np.memmap),
+    "masked": np.ma.masked_array(X),
+    "empty": X[:0],
+    "no axes": np.array(1, "f"),
+    "nine axes": np.ones([1] * 9, "f"),
+    "broadcast": np.broadcast_to(X[0], X.shape),
+    "list": X.tolist(),
+    "bytes": X.tobytes(),
+    "array": array.array("f", X.ravel()),
+    "view": memoryview(X),
+    "nothing": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", DECLINED.values(), ids=DECLINED)
+def test_the_core_declines(bad):
+    fit, out, vector = X.copy(), np.full_like(X, 7), np.full(4, 7, "f")
+    square, weights = np.full((3, 3), 7, "f"), X.copy()
+    calls = [
+        CORE.activate(RELU, bad, out, 1),
+        CORE.activate_gradient(RELU, bad, fit, out, 1),
+        CORE.activate_gradient(RELU, fit, bad, out, 1),
+        CORE.update(CORE.UPDATES["sgd"], (0.1,), bad, fit, (), 1),
+        CORE.update(CORE.UPDATES["sgd"], (0.1,), weights, bad, (), 1),
+        CORE.update(CORE.UPDATES["momentum"], (0.1, 0.9), weights, fit, (bad,), 1),
+    ]
+    if bad is not None:
+        calls += [
+            CORE.activate(RELU, fit, bad, 1),
+            CORE.dense_forward(fit, X.T.copy(), bad, RELU, square, 1),
+            CORE.loss(CORE.LOSSES["mean_squared_error"], fit, fit, bad, None, 1),
+        ]
+    if bad is not DECLINED["rows_apart"]:
+        calls += [
+            CORE.matmul(bad, fit, False, True, square, 1),
+            CORE.matmul(fit, bad, False, True, square, 1),
+            CORE.dense_forward(bad, X.T.copy(), None, RELU, square, 1),
+            CORE.column_sum(bad, vector, 1),
+            *(CORE.loss(code, fit, bad, None, None, 1) for code in CORE.LOSSES.values()),
+        ]
+    assert calls == [None] * len(calls)
+    assert (out == 7).all() and (vector == 7).all() and (square == 7).all()
+    np.testing.assert_array_equal(fit, X)
+    np.testing.assert_array_equal(weights, X)
+
+
+def test_the_core_declines_what_does_not_fit():
+    fit, out, labels = X.copy(), X.copy(), np.array([0, 3, 1])
+    sparse = CORE.LOSSES["sparse_softmax_crossentropy"]
+    momentum = CORE.UPDATES["momentum"]
+    assert [
+        CORE.activate(RELU, fit, read_only(out), 1),
+        CORE.activate(RELU, fit, out[:2], 1),
+        CORE.activate(RELU, fit, out.reshape(4, 3), 1),
+        CORE.activate(RELU, fit.ravel()[:-1], fit.ravel()[1:], 1),
+        CORE.matmul(fit, fit, False, False, None, 1),
+        CORE.matmul(fit, fit, 0, True, None, 1),
+        CORE.matmul(fit, fit[:, :3], True, False, fit, 1),
+        CORE.dense_forward(fit, out.T.copy(), fit[0], RELU, None, 1),
+        CORE.loss(sparse, fit, labels + 1, None, None, 1),
+        CORE.loss(sparse, fit, labels - 1, None, None, 1),
+        CORE.loss(sparse, fit, labels[:2], None, None, 1),
+        CORE.update(momentum, (0.1, 0.9), fit, out, (), 1),
+        CORE.update(momentum, (0.1, 0.9), fit, out, (fit,), 1),
+        CORE.update(momentum, (0.1, 0.9), fit, out, (out,), 1),
+        CORE.update(momentum, (0.1, 0.9), fit, fit, (out,), 1),
+        CORE.update(momentum, (0.1, 0.9), read_only(fit), out, (X.copy(),), 1),
+        CORE.update(momentum, (0.1, 0.9), fit, X, (read_only(out),), 1),
+    ] == [None] * 17
+    np.testing.assert_array_equal(fit, X)
+    np.testing.assert_array_equal(out, X)
+
+
+def test_arrays_of_a_subclass_are_written_to(tmp_path):
+    path = tmp_path / "w"
+    w, v = (np.memmap(path, "f4", "w+", 48 * i, (3, 4)) for i in range(2))
+    plain_w, plain_v = np.zeros((2, 3, 4), "f")
+    for arrays in ((w, v), (plain_w, plain_v)):
+        kernels.momentum_update(arrays[0], X, arrays[1], 0.5)
+        kernels.sgd_update(arrays[0], X, 0.5)
+    assert_same_bytes([w, v], [plain_w, plain_v])
+    assert kernels.relu(X, out=w) is w
+    np.testing.assert_array_equal(w, kernels.relu(X))
+    with pytest.raises(TypeError, match="x: expected a plain array, got a masked array"):
+        kernels.relu(np.ma.masked_array(X))
+
+
+def test_rows_of_the_result_between_rows_of_an_operand():
+    big = np.zeros((4, 9), "f")
+    x, out = big[:, :4], big[:, 4:8]
+    x[...] = np.arange(16).reshape(4, 4)
+    wanted = kernels.matmul(x.copy(), x.copy())
+    assert kernels.matmul(x, x, out=out) is out
+    np.testing.assert_array_equal(out, wanted)
+    assert (big[:, 8] == 0).all()
+
+
+@pytest.mark.parametrize("rate", [1, np.float32(1), np.float64(1), np.int8(1)])
+def test_any_number_is_a_rate(rate):
+    for name, slots in (("sgd_update", 0), ("momentum_update", 1), ("adagrad_update", 1)):
+        wanted, got = ([X.copy() + i for i in range(1 + slots)] for _ in range(2))
+        getattr(kernels, name)(wanted[0], X, *wanted[1:], 1.0)
+        getattr(kernels, name)(got[0], X, *got[1:], rate)
+        assert_same_bytes(got, wanted)
+
+
 # ---- NaN, infinity, subnormals -----------------------------------------------------------------
 
 
@@ -458,6 +575,8 @@ BAD = [
     (lambda: kernels.matmul(A, B, transpose_a=True), ValueError,
      "b: expected 4 rows, got 3 (shape (3, 5))"),
     (lambda: kernels.matmul(A, B, 1), TypeError, "transpose_a: expected True or False, got 1"),
+    (lambda: kernels.matmul(A.astype("d"), A), ValueError,
+     "b: expected 3 rows, got 4 (shape (4, 3))"),
     (lambda: kernels.matmul(V, B), ValueError,
      "a: expected 2 axes (n, features), got 1 (shape (5,))"),
     (lambda: kernels.matmul(A[:0], B), ValueError,
@@ -471,6 +590,10 @@ BAD = [
     (lambda: kernels.dense_forward(A, B, V, "rleu"), ValueError,
      "activation: expected one of linear, sigmoid, tanh, relu, softmax, log_softmax, got 'rleu' "
      "(did you mean 'relu'?)"),
+    (lambda: kernels.dense_forward(A, B, V, ["relu"]), TypeError,
+     "activation: expected one of linear, sigmoid, tanh, relu, softmax, log_softmax, got ['relu']"),
+    (lambda: kernels.dense_forward(A, B, V, "exp"), ValueError,
+     "activation: expected one of linear, sigmoid, tanh, relu, softmax, log_softmax, got 'exp'"),
     (lambda: kernels.dense_backward(A, B, Y, A), ValueError,
      "dy: expected shape (4, 5), got (4, 3)"),
     (lambda: kernels.dense_backward(A, B, A, Y), ValueError,
@@ -500,6 +623,12 @@ BAD = [
     (lambda: kernels.sgd_update(A, B, 0.1), ValueError, "g: expected shape (4, 3), got (3, 5)"),
     (lambda: kernels.sgd_update(A, A, -1), ValueError,
      "learning_rate: expected a non-negative number, got -1"),
+    (lambda: kernels.sgd_update(A, A, True), TypeError,
+     "learning_rate: expected a non-negative number, got True"),
+    (lambda: kernels.sgd_update(A, Y[:, :3], np.inf), ValueError,
+     "learning_rate: expected a non-negative number, got inf"),
+    (lambda: kernels.momentum_update(A, Y[:, :3], A.copy(), 0.1, nesterov=1), TypeError,
+     "nesterov: expected True or False, got 1"),
     (lambda: kernels.momentum_update(A, A, A, 0.1), ValueError,
      "velocity: expected memory apart from w, got an overlap"),
     (lambda: kernels.momentum_update(A, A, A.astype("d"), 0.1), TypeError,

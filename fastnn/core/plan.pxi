@@ -10,6 +10,10 @@ cdef enum Mode:
 # The modes an operation takes part in, for model.py.
 TRAIN, TEST, PREDICT = MODE_TRAIN, MODE_TEST, MODE_PREDICT
 
+cdef inline Py_ssize_t ld(const real[:, :] x) noexcept:
+    return x.strides[0] // <Py_ssize_t>sizeof(real)
+
+
 cdef struct Op:
     team_function function
     void* args

@@ -1,9 +1,22 @@
-# The kernels as Python functions on arrays. They fill an argument block, choose the threads by the
-# work, and run; kernels.py has checked shapes, types, overlap. `threads` is an upper limit.
+# The kernels as Python functions on arrays. Each looks at the buffers of its arrays and works only if
+# all are plain; else it returns None, with nothing changed, and kernels.py converts, or raises the
+# error that says what is wrong. So a call with nothing to convert is a microsecond cheaper, and no
+# caller is trusted. Only the codes and the numbers in `hyper` are.
+#
+# Plain: an ndarray itself (a subclass may mean something else by its numbers) of native, aligned
+# `real`, of 1 to MOST_AXES axes, not empty, C-contiguous; the rows of a matrix may lie apart where the
+# function says so. What is written must be writeable, of the exact shape, and apart in memory from
+# what is read, or, where a kernel works in place, the very same array. `out` None: a new array.
+# `threads` is an upper limit; the work decides.
 
 # Least work a thread is worth waking for, in element-operations (about 4 microseconds each).
 cdef double CHEAP_WORK_PER_THREAD = 60e3   # relu, updates: bound by memory
 cdef double COSTLY_WORK_PER_THREAD = 12e3  # exp and friends, rows of softmax
+
+# Activations over rows, beside the elementwise ones; for the functions here only.
+cdef enum:
+    SOFTMAX = ACTIVATION_COUNT
+    LOG_SOFTMAX
 
 level = LEVEL_NAME.decode()
 precision = REAL_NAME.decode()
@@ -12,17 +25,119 @@ compiler = COMPILER_NAME.decode()
 lanes = LANES
 
 ACTIVATIONS = {"linear": LINEAR, "sigmoid": SIGMOID, "tanh": TANH, "relu": RELU, "exp": EXP, "log": LOG}
+ROW_ACTIVATIONS = {"softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX}
 LOSSES = {"sparse_softmax_crossentropy": SPARSE_SOFTMAX_CROSSENTROPY,
           "softmax_crossentropy": SOFTMAX_CROSSENTROPY, "mean_squared_error": MEAN_SQUARED_ERROR,
           "binary_crossentropy": BINARY_CROSSENTROPY}
 UPDATES = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adagrad": ADAGRAD}
 
-cdef inline Py_ssize_t ld(const real[:, :] x) noexcept:
-    return x.strides[0] // <Py_ssize_t>sizeof(real)
+# ---- plain arrays --------------------------------------------------------------------------------
+
+cdef extern from "Python.h":
+    int PyObject_GetBuffer(object x, Py_buffer* b, int flags) noexcept  # not 0: an exception is set
+
+cdef object ndarray = numpy.ndarray
+cdef object empty = numpy.empty
+cdef object real_dtype = numpy.dtype(precision)
+
+cdef enum:
+    MOST_AXES = 8
+
+# What the kernels need to know of a plain array: a matrix of its last axis by all the others.
+cdef struct View:
+    real* data
+    Py_ssize_t rows, cols, ld
+    int axes
+    Py_ssize_t shape[MOST_AXES]
+    bint writeable
 
 
-cdef inline bint costly(int code) noexcept nogil:
-    return code != LINEAR and code != RELU
+cdef inline bint is_plain(Py_buffer* b, const char* formats, size_t itemsize, bint rows_apart) noexcept:
+    cdef Py_ssize_t step = b.itemsize
+    cdef int i
+    if (not 1 <= b.ndim <= MOST_AXES or b.len == 0 or <size_t>b.itemsize != itemsize
+            or <size_t>b.buf % itemsize):
+        return False
+    if b.format == NULL or b.format[0] == 0 or b.format[1] != 0 or strchr(formats, b.format[0]) == NULL:
+        return False  # a byte order that is not the machine's shows as a second character
+    for i in range(b.ndim - 1, -1, -1):
+        if b.strides[i] != step and b.shape[i] != 1 and not (
+                rows_apart and i == 0 and b.ndim == 2 and b.strides[0] > step
+                and b.strides[0] % b.itemsize == 0):
+            return False
+        step *= b.shape[i]
+    return True
+
+
+cdef bint view(object x, View* v, bint rows_apart=False, const char* formats=b"fdg",
+               size_t itemsize=sizeof(real)) noexcept:
+    """Look at x; False if it is not plain. The numbers stay where they are while x is referred to, so
+    the buffer is given back at once, and no error leaves it taken. (Where long double, g, is as long
+    as double, NumPy takes the two for one type.)"""
+    cdef Py_buffer b
+    cdef bint plain
+    if type(x) is not ndarray:
+        return False
+    if PyObject_GetBuffer(x, &b, PyBUF_STRIDES | PyBUF_FORMAT) != 0:
+        PyErr_Clear()
+        return False
+    plain = is_plain(&b, formats, itemsize, rows_apart)
+    if plain:
+        v.data = <real*>b.buf
+        v.axes = b.ndim
+        memcpy(v.shape, b.shape, b.ndim * sizeof(Py_ssize_t))
+        v.cols = b.shape[b.ndim - 1]
+        v.rows = b.len // (b.itemsize * v.cols)
+        v.ld = b.strides[0] // b.itemsize if b.ndim == 2 and v.rows > 1 else v.cols
+        v.writeable = not b.readonly
+    PyBuffer_Release(&b)
+    return plain
+
+
+cdef inline bint view_matrix(object x, View* v) noexcept:
+    """A matrix whose rows may lie apart."""
+    return view(x, v, True) and v.axes == 2
+
+
+cdef inline bint is_vector(View* v, Py_ssize_t n) noexcept:
+    return v.axes == 1 and v.cols == n
+
+
+cdef inline bint same_shape(View* a, View* b) noexcept:
+    return a.axes == b.axes and memcmp(a.shape, b.shape, a.axes * sizeof(Py_ssize_t)) == 0
+
+
+cdef inline bint apart(View* a, View* b) noexcept:
+    """Whether the one ends before the other begins."""
+    return (a.data + (a.rows - 1) * a.ld + a.cols <= b.data
+            or b.data + (b.rows - 1) * b.ld + b.cols <= a.data)
+
+
+cdef inline bint same_or_apart(View* a, View* b) noexcept:
+    """For contiguous arrays of one shape."""
+    return a.data == b.data or apart(a, b)
+
+
+cdef object output(object out, View* like, View* v, bint rows_apart=False):
+    """Return `out`, or a new array, of the shape of `like`, seen as v; None if it is not fit for that."""
+    cdef int i
+    if out is None:
+        shape = (like.shape[0],) if like.axes == 1 else tuple([like.shape[i] for i in range(like.axes)])
+        out = empty(shape, real_dtype)
+    return out if view(out, v, rows_apart) and v.writeable and same_shape(v, like) else None
+
+
+cdef object output_matrix(object out, Py_ssize_t rows, Py_ssize_t cols, View* v):
+    """The same for a matrix, whose rows may lie apart."""
+    cdef View like
+    like.axes, like.shape[0], like.shape[1] = 2, rows, cols
+    return output(out, &like, v, True)
+
+
+# ---- kernels -------------------------------------------------------------------------------------
+
+cdef inline int threads_for_rows(Py_ssize_t rows, Py_ssize_t cols, int limit) noexcept nogil:
+    return useful_threads(<double>rows * max(cols, 32), COSTLY_WORK_PER_THREAD, limit)
 
 
 cdef char* aligned(char* p) noexcept nogil:
@@ -44,126 +159,205 @@ cdef int run_gemm(Gemm* g, const Step* step, int threads) except -1:
     return 0
 
 
-def matmul(const real[:, :] a, const real[:, :] b, bint transpose_a, bint transpose_b,
-           real[:, :] out, int threads):
-    cdef Gemm g
-    memset(&g, 0, sizeof(g))
-    g.m, g.n = out.shape[0], out.shape[1]
-    g.k = a.shape[0] if transpose_a else a.shape[1]
-    g.a, g.lda, g.trans_a = &a[0, 0], ld(a), transpose_a
-    g.b, g.ldb, g.trans_b = &b[0, 0], ld(b), transpose_b
-    g.c, g.ldc = &out[0, 0], ld(out)
-    run_gemm(&g, NULL, threads)
-
-
-def dense_forward(const real[:, :] x, const real[:, :] kernel, const real[::1] bias, int activation,
-                  real[:, :] out, int threads):
-    cdef Gemm g
-    memset(&g, 0, sizeof(g))
-    g.m, g.n, g.k = x.shape[0], kernel.shape[1], x.shape[1]
-    g.a, g.lda = &x[0, 0], ld(x)
-    g.b, g.ldb = &kernel[0, 0], ld(kernel)
-    g.c, g.ldc = &out[0, 0], ld(out)
-    if bias is not None:
-        g.bias = &bias[0]
-    if activation != LINEAR:
-        g.finish, g.code = FINISH_ACTIVATE, activation
-    run_gemm(&g, NULL, threads)
-
-
-def activate(int code, const real[::1] x, real[::1] out, int threads):
-    cdef Map a
-    memset(&a, 0, sizeof(a))
-    a.code, a.rows, a.cols = code, 1, x.shape[0]
-    a.x, a.out = &x[0], &out[0]
-    threads = useful_threads(a.cols, COSTLY_WORK_PER_THREAD if costly(code) else CHEAP_WORK_PER_THREAD,
-                             threads)
-    with nogil:
-        run(activate_kernel, &a, NULL, threads)
-
-
-def activate_gradient(int code, const real[::1] y, const real[::1] dy, real[::1] out, int threads):
-    cdef Map a
-    memset(&a, 0, sizeof(a))
-    a.code, a.rows, a.cols = code, 1, y.shape[0]
-    a.x, a.dy, a.out = &y[0], &dy[0], &out[0]
-    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD, threads)
-    with nogil:
-        run(activate_gradient_kernel, &a, NULL, threads)
-
-
-def softmax(const real[:, :] x, real[:, :] out, bint log, int threads):
+cdef void run_softmax(int code, View* x, View* out, int threads) noexcept:
     cdef Softmax a
     memset(&a, 0, sizeof(a))
-    a.rows, a.cols, a.log = x.shape[0], x.shape[1], log
-    a.x, a.ldx, a.out, a.ldout = &x[0, 0], ld(x), &out[0, 0], ld(out)
-    threads = useful_threads(<double>a.rows * max(a.cols, 32), COSTLY_WORK_PER_THREAD, threads)
+    a.rows, a.cols, a.log = x.rows, x.cols, code == LOG_SOFTMAX
+    a.x, a.ldx, a.out, a.ldout = x.data, x.ld, out.data, out.ld
+    threads = threads_for_rows(a.rows, a.cols, threads)
     with nogil:
         run(softmax_kernel, &a, NULL, threads)
 
 
-def softmax_gradient(const real[:, :] y, const real[:, :] dy, real[:, :] out, bint log, int threads):
-    cdef Softmax a
+def matmul(a, b, transpose_a, transpose_b, out, int threads):
+    """a @ b; rows may be apart. `out` apart from both."""
+    cdef View x, y, z
+    cdef Gemm g
+    if not (type(transpose_a) is bool and type(transpose_b) is bool
+            and view_matrix(a, &x) and view_matrix(b, &y)):
+        return None
+    memset(&g, 0, sizeof(g))
+    g.trans_a, g.trans_b = transpose_a is True, transpose_b is True
+    g.m, g.k = (x.cols, x.rows) if g.trans_a else (x.rows, x.cols)
+    g.n = y.rows if g.trans_b else y.cols
+    if g.k != (y.cols if g.trans_b else y.rows):
+        return None
+    out = output_matrix(out, g.m, g.n, &z)
+    if out is None or not apart(&z, &x) or not apart(&z, &y):
+        return None
+    g.a, g.lda, g.b, g.ldb, g.c, g.ldc = x.data, x.ld, y.data, y.ld, z.data, z.ld
+    run_gemm(&g, NULL, threads)
+    return out
+
+
+def dense_forward(x, kernel, bias, int activation, out, int threads):
+    """activation(x @ kernel + bias), bias or None; rows may be apart. `out` apart from all."""
+    cdef View a, w, b, y
+    cdef Gemm g
+    if not (view_matrix(x, &a) and view_matrix(kernel, &w) and a.cols == w.rows):
+        return None
+    if bias is not None and not (view(bias, &b) and is_vector(&b, w.cols)):
+        return None
+    out = output_matrix(out, a.rows, w.cols, &y)
+    if out is None or not apart(&y, &a) or not apart(&y, &w):
+        return None
+    memset(&g, 0, sizeof(g))
+    if bias is not None:
+        if not apart(&y, &b):
+            return None
+        g.bias = b.data
+    g.m, g.n, g.k = a.rows, w.cols, a.cols
+    g.a, g.lda, g.b, g.ldb, g.c, g.ldc = a.data, a.ld, w.data, w.ld, y.data, y.ld
+    if LINEAR < activation < ACTIVATION_COUNT:
+        g.finish, g.code = FINISH_ACTIVATE, activation
+    run_gemm(&g, NULL, threads)
+    if activation >= ACTIVATION_COUNT:
+        run_softmax(activation, &y, &y, threads)
+    return out
+
+
+def activate(int code, x, out, int threads):
+    """The activation of this code; any shape. `out` may be x."""
+    cdef View v, y
+    cdef Map a
+    if not view(x, &v):
+        return None
+    out = output(out, &v, &y)
+    if out is None or not same_or_apart(&y, &v):
+        return None
+    if code >= ACTIVATION_COUNT:
+        run_softmax(code, &v, &y, threads)
+        return out
     memset(&a, 0, sizeof(a))
-    a.rows, a.cols, a.log = y.shape[0], y.shape[1], log
-    a.x, a.ldx, a.dy, a.lddy = &y[0, 0], ld(y), &dy[0, 0], ld(dy)
-    a.out, a.ldout = &out[0, 0], ld(out)
-    threads = useful_threads(<double>a.rows * max(a.cols, 32), COSTLY_WORK_PER_THREAD, threads)
+    a.code, a.rows, a.cols, a.x, a.out = code, 1, v.rows * v.cols, v.data, y.data
+    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD if code == LINEAR or code == RELU else
+                             COSTLY_WORK_PER_THREAD, threads)
     with nogil:
-        run(softmax_gradient_kernel, &a, NULL, threads)
+        run(activate_kernel, &a, NULL, threads)
+    return out
 
 
-def column_sum(const real[:, :] x, real[::1] out, int threads):
-    cdef ColumnSum a
+def activate_gradient(int code, y, dy, out, int threads):
+    """dy * f'(.), y = f(.) (not for exp and log); any shape. `out` may be y or dy."""
+    cdef View v, d, o
+    cdef Map a
+    cdef Softmax s
+    if not (view(y, &v) and view(dy, &d) and same_shape(&v, &d)):
+        return None
+    out = output(out, &v, &o)
+    if out is None or not same_or_apart(&o, &v) or not same_or_apart(&o, &d):
+        return None
+    if code >= ACTIVATION_COUNT:
+        memset(&s, 0, sizeof(s))
+        s.rows, s.cols, s.log = v.rows, v.cols, code == LOG_SOFTMAX
+        s.x, s.ldx, s.dy, s.lddy, s.out, s.ldout = v.data, v.ld, d.data, d.ld, o.data, o.ld
+        threads = threads_for_rows(s.rows, s.cols, threads)
+        with nogil:
+            run(softmax_gradient_kernel, &s, NULL, threads)
+        return out
     memset(&a, 0, sizeof(a))
-    a.rows, a.cols = x.shape[0], x.shape[1]
-    a.x, a.ldx, a.out = &x[0, 0], ld(x), &out[0]
+    a.code, a.rows, a.cols, a.x, a.dy, a.out = code, 1, v.rows * v.cols, v.data, d.data, o.data
+    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(activate_gradient_kernel, &a, NULL, threads)
+    return out
+
+
+def column_sum(x, out, int threads):
+    """out[j] = sum_i x[i, j], ascending i; rows of x may be apart. `out` apart from x."""
+    cdef View v, o, like
+    cdef ColumnSum a
+    if not view_matrix(x, &v):
+        return None
+    like.axes, like.shape[0] = 1, v.cols
+    out = output(out, &like, &o)
+    if out is None or not apart(&o, &v):
+        return None
+    memset(&a, 0, sizeof(a))
+    a.rows, a.cols, a.x, a.ldx, a.out = v.rows, v.cols, v.data, v.ld, o.data
     threads = useful_threads(<double>a.rows * a.cols, CHEAP_WORK_PER_THREAD, threads)
     with nogil:
         run(column_sum_kernel, &a, NULL, threads)
+    return out
 
 
-def loss(int code, const real[:, :] y_pred, y_true, const real[::1] weights, double scale,
-         real[::1] values, real[:, :] gradient, int threads):
+def loss(int code, y_pred, y_true, weights, scale, int threads):
+    """Return (the loss of each row, the gradient of scale * sum_i weights_i * loss_i by y_pred).
+
+    y_true: int64 labels for the sparse code, else like y_pred. weights, or None; scale, or None for one
+    by the number of rows. Rows may be apart.
+    """
+    cdef View pred, true, weight, value, slope, like
     cdef Loss a
-    cdef const int64_t[::1] labels
-    cdef const real[:, :] target
+    if not view_matrix(y_pred, &pred):
+        return None
     memset(&a, 0, sizeof(a))
-    a.code, a.rows, a.cols, a.scale = code, y_pred.shape[0], y_pred.shape[1], <real>scale
-    a.y_pred, a.ldpred = &y_pred[0, 0], ld(y_pred)
+    a.code, a.rows, a.cols = code, pred.rows, pred.cols
+    a.scale = <real>(1.0 / a.rows if scale is None else <double>scale)
+    a.y_pred, a.ldpred = pred.data, pred.ld
     if code == SPARSE_SOFTMAX_CROSSENTROPY:
-        labels = y_true
-        a.labels = &labels[0]
+        if not (view(y_true, &true, False, b"lq", sizeof(int64_t)) and is_vector(&true, a.rows)):
+            return None
+        a.labels = <const int64_t*>true.data
+        if not labels_within(a.labels, a.rows, a.cols):
+            return None
     else:
-        target = y_true
-        a.y_true, a.ldtrue = &target[0, 0], ld(target)
+        if not (view_matrix(y_true, &true) and same_shape(&true, &pred)):
+            return None
+        a.y_true, a.ldtrue = true.data, true.ld
     if weights is not None:
-        a.weights = &weights[0]
-    a.values = &values[0]
-    if gradient is not None:
-        a.gradient, a.ldgradient = &gradient[0, 0], ld(gradient)
-    threads = useful_threads(<double>a.rows * max(a.cols, 32), COSTLY_WORK_PER_THREAD, threads)
+        if not (view(weights, &weight) and is_vector(&weight, a.rows)):
+            return None
+        a.weights = weight.data
+    like.axes, like.shape[0] = 1, a.rows
+    values, gradient = output(None, &like, &value), output(None, &pred, &slope)
+    a.values, a.gradient, a.ldgradient = value.data, slope.data, slope.ld
+    threads = threads_for_rows(a.rows, a.cols, threads)
     with nogil:
         run(loss_kernel, &a, NULL, threads)
+    return values, gradient
 
 
-def update(int code, const real[::1] hyper, real[::1] w, const real[::1] g, slots, int threads):
+cdef bint labels_within(const int64_t* labels, Py_ssize_t n, Py_ssize_t classes) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not 0 <= labels[i] < classes:
+            return False
+    return True
+
+
+def update(int code, tuple hyper, w, g, tuple slots, int threads):
+    """One step in place on w and its slots; hyper: at most HYPERS floats. All apart. Returns w."""
+    cdef View weight, gradient
+    cdef View state[SLOTS]
     cdef UpdateArgs a
     cdef Step step
-    cdef real[::1] slot
-    cdef int k = 0
+    cdef real row[HYPERS]
+    cdef int k = 0, j
+    if not (view(w, &weight) and weight.writeable and view(g, &gradient)
+            and same_shape(&gradient, &weight) and apart(&gradient, &weight)
+            and len(slots) == update_slots(code) and len(hyper) <= HYPERS):
+        return None
     memset(&a, 0, sizeof(a))
     memset(&step, 0, sizeof(step))
-    a.code, a.n, a.w, a.g = code, w.shape[0], &w[0], &g[0]
-    if slots is not None:
-        for array in slots if isinstance(slots, tuple) else (slots,):
-            slot = array
-            a.slots[k] = &slot[0]
-            k += 1
-    step.hyper = &hyper[0]
+    memset(row, 0, sizeof(row))
+    a.code, a.n, a.w, a.g = code, weight.rows * weight.cols, weight.data, gradient.data
+    for slot in slots:
+        if not (view(slot, &state[k]) and state[k].writeable and same_shape(&state[k], &weight)
+                and apart(&state[k], &weight) and apart(&state[k], &gradient)):
+            return None
+        for j in range(k):
+            if not apart(&state[k], &state[j]):
+                return None
+        a.slots[k] = state[k].data
+        k += 1
+    for k in range(len(hyper)):
+        row[k] = <double>hyper[k]
+    step.hyper = row
     threads = useful_threads(a.n, CHEAP_WORK_PER_THREAD, threads)
     with nogil:
         run(update_kernel, &a, &step, threads)
+    return w
 
 
 cdef struct Burn:
