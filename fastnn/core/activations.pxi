@@ -1,6 +1,6 @@
 # Activations, element by element: the value, and the gradient from the activation's own output y.
 # To add one: a code, a line in `activation`, one in `activation_slope`, its name in ACTIVATIONS of
-# _core.pyx, its twin in reference.py.
+# seam.pxi, its twin in reference.py.
 
 cdef enum Activation:
     LINEAR

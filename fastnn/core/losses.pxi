@@ -1,6 +1,6 @@
 # Losses: the value of each row and, in the same pass, the gradient of scale * sum_i w_i * value_i.
 # Each row belongs to one thread. To add one: a code, a row function, a line in `loss`, its name in
-# LOSSES of _core.pyx, its twin in reference.py.
+# LOSSES of seam.pxi, its twin in reference.py.
 
 cdef enum LossCode:
     SPARSE_SOFTMAX_CROSSENTROPY
