@@ -27,11 +27,17 @@ LEVELS = {
     "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
 PRECISIONS = {"float32": [], "float64": ["-DFASTNN_DOUBLE"]}
-# Never -ffast-math (its start-up code sets flush-to-zero for the whole process). No contraction: the
-# core writes its fused multiply-adds itself, so that each level rounds alike.
-OPTIMISE = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden",
-            "-g0"]
-# GCC only: unroll the register tile whole (14 rows x 2 vectors), else its accumulators live in memory.
+# Never -ffast-math (its start-up code sets flush-to-zero for the whole process). No contraction:
+# the core writes its fused multiply-adds itself, so that each level rounds alike.
+OPTIMISE = [
+    "-O3",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+    "-g0",
+]
+# GCC only: unroll the register tile whole (14 rows x 2 vectors), else it lives in memory.
 UNROLL = ["--param=max-completely-peeled-insns=2000", "--param=max-completely-peel-times=64"]
 
 
@@ -69,16 +75,24 @@ def extensions():
     elif DEBUG:
         base = ["-O1", "-g", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
     else:
-        base = ["-DCYTHON_WITHOUT_ASSERTIONS", *OPTIMISE] + [flag for flag in UNROLL if compiles(["-Werror", flag])]
+        base = ["-DCYTHON_WITHOUT_ASSERTIONS", *OPTIMISE] + [
+            flag for flag in UNROLL if compiles(["-Werror", flag])
+        ]
     # Symbols would be two thirds of the wheel.
     link = ["-Wl,--strip-all"] if sys.platform == "linux" and not DEBUG else []
     levels = {"portable": []}
     if platform.machine().lower() in ("x86_64", "amd64") and compiles(LEVELS["v4"]):
         levels = LEVELS
-    directives = {"language_level": 3, "cdivision": True, "initializedcheck": False, "wraparound": False,
-                  "boundscheck": DEBUG}
+    directives = {
+        "language_level": 3,
+        "cdivision": True,
+        "initializedcheck": False,
+        "wraparound": False,
+        "boundscheck": DEBUG,
+    }
     yield from cythonize(
-        [Extension("fastnn._cpu", ["fastnn/_cpu.pyx"], extra_link_args=link)], build_dir="build/cython"
+        [Extension("fastnn._cpu", ["fastnn/_cpu.pyx"], extra_link_args=link)],
+        build_dir="build/cython",
     )
     for level, flags in levels.items():
         for precision in PRECISIONS:

@@ -14,6 +14,7 @@ True
 from fastnn._config import __version__, show_config
 from fastnn._dispatch import get_num_threads, num_threads, set_num_threads
 from fastnn._random import set_random_seed
+
 from fastnn import (  # isort: skip
     activations,
     callbacks,

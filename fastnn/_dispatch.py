@@ -1,7 +1,7 @@
 """Picks the build of the compiled core for this machine, once, and holds the limit of threads.
 
-The environment variable FASTNN_ARCH (v2, v3, v4) chooses a lower instruction level than the machine's;
-FASTNN_NUM_THREADS, or OMP_NUM_THREADS, sets the initial limit of threads.
+The environment variable FASTNN_ARCH (v2, v3, v4) chooses a lower instruction level than the
+machine's; FASTNN_NUM_THREADS, or OMP_NUM_THREADS, sets the initial limit of threads.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ try:
     from fastnn._cpu import x86_64_level
 except ImportError as error:
     raise ImportError(
-        "fastnn: the compiled core is missing, because this is the source tree and not an installed "
-        "package; run `python -m pip install .` there (or `pip install -e .`), then import from "
-        "another folder"
+        "fastnn: the compiled core is missing, because this is the source tree and not an "
+        "installed package; run `python -m pip install .` there (or `pip install -e .`), then "
+        "import from another folder"
     ) from error
 
 
@@ -38,7 +38,9 @@ def _choose(available: list[str]) -> str:
     """The best level, or the lower one that FASTNN_ARCH asks for."""
     wanted = os.environ.get("FASTNN_ARCH", "")
     if not available:
-        raise ImportError("fastnn: expected a processor of level x86-64-v2 or above (SSE4.2, POPCNT)")
+        raise ImportError(
+            "fastnn: expected a processor of level x86-64-v2 or above (SSE4.2, POPCNT)"
+        )
     if wanted and wanted not in available:
         raise ImportError(
             f"FASTNN_ARCH: expected one of {', '.join(available)} (what this machine can run), "
@@ -51,10 +53,10 @@ def _initial_threads() -> int:
     """FASTNN_NUM_THREADS, else OMP_NUM_THREADS, else the processors this process may use."""
     for name in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(name, "").split(",")[0].strip()
-        if text:
-            if not text.isdecimal() or int(text) < 1:
-                raise ImportError(f"{name}: expected a positive whole number, got {text!r}")
+        if text.isdecimal() and int(text) > 0:
             return min(int(text), MAX_THREADS)
+        if text and name == "FASTNN_NUM_THREADS":
+            raise ImportError(f"{name}: expected a positive whole number, got {text!r}")
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), MAX_THREADS)
     return min(os.cpu_count() or 1, MAX_THREADS)
@@ -64,6 +66,7 @@ MAX_THREADS = 1024
 ARCH_AVAILABLE = _available()
 ARCH = _choose(ARCH_AVAILABLE)
 _cores: dict[Any, ModuleType] = {}
+_possible = MAX_THREADS  # as many as can work here
 threads = _initial_threads()  # the limit, for kernels.py to read; set by set_num_threads
 
 
@@ -83,7 +86,8 @@ def get_num_threads() -> int:
     Returns
     -------
     int
-        Kernels and training steps too small to share use fewer.
+        1 where no others can be had: in a build without OpenMP, and in a child made by `os.fork`.
+        Kernels and training steps too small to share use fewer than this.
     """
     return threads
 
@@ -108,7 +112,7 @@ def set_num_threads(n: int) -> None:
         raise TypeError(f"n: expected a whole number of threads, got {n!r}")
     if not 1 <= n <= MAX_THREADS:
         raise ValueError(f"n: expected 1 to {MAX_THREADS} threads, got {n}")
-    threads = int(n)
+    threads = min(int(n), _possible)
 
 
 @contextmanager
@@ -122,10 +126,14 @@ def num_threads(n: int) -> Iterator[None]:
         set_num_threads(before)
 
 
-def _one_thread_after_fork() -> None:
-    # A forked child has no OpenMP workers, and libgomp waits for them for ever.
-    set_num_threads(1)
+def _work_alone() -> None:
+    """From now on, one thread it is."""
+    global threads, _possible
+    threads = _possible = 1
 
 
+if not core("float32").openmp:
+    _work_alone()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_one_thread_after_fork)
+    # A forked child has no OpenMP workers, and libgomp would wait for them for ever.
+    os.register_at_fork(after_in_child=_work_alone)

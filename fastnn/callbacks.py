@@ -64,6 +64,8 @@ class CallbackList:
     callbacks : iterable of Callback
     model
         Given to each.
+    *more : Callback
+        Called after those.
 
     Raises
     ------
@@ -71,12 +73,12 @@ class CallbackList:
         If it is not a list, or one in it is not a Callback.
     """
 
-    def __init__(self, callbacks: Iterable[Callback], model: Any = None) -> None:
+    def __init__(self, callbacks: Iterable[Callback], model: Any = None, *more: Callback) -> None:
         if not isinstance(callbacks, Iterable):
             raise TypeError(
                 f"callbacks: expected a list of callbacks, got {type(callbacks).__name__}"
             )
-        self.callbacks = list(callbacks)
+        self.callbacks = [*callbacks, *more]
         for i, callback in enumerate(self.callbacks):
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks[{i}]: expected a Callback, got {callback!r}")

@@ -146,7 +146,7 @@ class Layer(Part):
 
     def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
         self.name = _automatic_name(type(self)) if name is None else str(name)
-        self.dtype = check.as_dtype("float32" if dtype is None else dtype).name
+        self.dtype: str | None = check.as_dtype("float32" if dtype is None else dtype).name
         self.trainable = True
         self.built = False
         self.features: int | None = None
@@ -224,6 +224,11 @@ class Layer(Part):
         name : str
         array : ndarray
             Of the weight's shape and type, writeable; the rows of a matrix may lie apart.
+
+        Notes
+        -----
+        A model that runs as a compiled plan binds the weights of its layers to memory of its own,
+        at the next call.
         """
         weight = self.weights[name]
         check.expect_shape(array, name, weight.shape)
@@ -267,6 +272,10 @@ class Input(Layer):
     ----------
     shape : int or tuple of one int
         Shape of one row.
+    name
+        See `Layer`.
+    dtype : {"float32", "float64"}, optional
+        By default inputs keep their type; the next layer converts them.
     """
 
     _kernel = "input"
@@ -278,6 +287,8 @@ class Input(Layer):
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(name, dtype)
+        if dtype is None:
+            self.dtype = None
         sides = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         if len(sides) != 1:
             raise ValueError(f"shape: expected one side (features,), got {shape!r}")

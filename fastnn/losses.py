@@ -128,7 +128,11 @@ class Loss(Part):
         return kernels.loss(self._kernel, y_pred, y_true, scale=1.0)
 
     def targets(
-        self, y_true: ArrayLike, shape: tuple[int, ...], dtype: Any = "float32"
+        self,
+        y_true: ArrayLike,
+        shape: tuple[int, ...],
+        dtype: Any = "float32",
+        name: str = "y_true",
     ) -> np.ndarray:
         """Return the targets checked, as `call` and the kernels take them.
 
@@ -139,17 +143,19 @@ class Loss(Part):
             Of the predictions.
         dtype : dtype
             Of the predictions; floating targets are converted to it.
+        name : str
+            What an error text calls the targets.
 
         Raises
         ------
         ValueError
             If a shape or a value does not fit this loss; the text names the row.
         """
-        true = check.as_numbers(y_true, "y_true")
-        check.expect_rows(true, "y_true", shape[0])
+        true = check.as_numbers(y_true, name)
+        check.expect_rows(true, name, shape[0])
         if true.ndim == 1 and shape[1] == 1:
             true = true[:, None]
-        return check.as_real(true, "y_true", dtype) if true.dtype.kind == "f" else true
+        return check.as_real(true, name, dtype) if true.dtype.kind == "f" else true
 
 
 class _RealTargets(Loss):
@@ -158,10 +164,14 @@ class _RealTargets(Loss):
     _domain = (-np.inf, np.inf)
 
     def targets(
-        self, y_true: ArrayLike, shape: tuple[int, ...], dtype: Any = "float32"
+        self,
+        y_true: ArrayLike,
+        shape: tuple[int, ...],
+        dtype: Any = "float32",
+        name: str = "y_true",
     ) -> np.ndarray:
-        true = check.as_targets(y_true, "y_true", (shape[0], shape[1]), dtype)
-        check.expect_within(true, "y_true", *self._domain)
+        true = check.as_targets(y_true, name, (shape[0], shape[1]), dtype)
+        check.expect_within(true, name, *self._domain)
         return true
 
 
@@ -278,9 +288,13 @@ class SparseCategoricalCrossentropy(_Categorical):
     _logits_kernel = "sparse_softmax_crossentropy"
 
     def targets(
-        self, y_true: ArrayLike, shape: tuple[int, ...], dtype: Any = "float32"
+        self,
+        y_true: ArrayLike,
+        shape: tuple[int, ...],
+        dtype: Any = "float32",
+        name: str = "y_true",
     ) -> np.ndarray:
-        return check.as_labels(y_true, "y_true", *shape)
+        return check.as_labels(y_true, name, *shape)
 
     def _one_hot(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         return np.eye(y_pred.shape[1], dtype=y_pred.dtype)[y_true]

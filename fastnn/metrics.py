@@ -92,8 +92,12 @@ class MeanMetric(Metric):
         values = check.as_real(self.values(true, pred), "output of values", np.float64)
         if values.ndim:
             check.expect_shape(values, "output of values", (n,))
-        self._total += float((values * weight).sum())
-        self._weight += float(weight.sum())
+        self.add(float((values * weight).sum()), float(weight.sum()))
+
+    def add(self, total: float, weight: float) -> None:
+        """Take in rows whose values have this weighted sum, and their weights that one."""
+        self._total += total
+        self._weight += weight
 
     def result(self) -> float:
         return self._total / self._weight if self._weight else 0.0
@@ -192,6 +196,8 @@ _METRICS: dict[str, Callable[..., Metric]] = {
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
 }
 
+_BUILT_IN = frozenset(_METRICS.values()) | {Accuracy}
+
 
 def get(identifier: Any, loss: losses.Loss | None = None, argument: str = "metric") -> Metric:
     """Return a metric: by name, by class, a plain function wrapped, or as it is.
@@ -213,6 +219,19 @@ def get(identifier: Any, loss: losses.Loss | None = None, argument: str = "metri
     if callable(identifier) and not isinstance(identifier, (type, Metric, losses.Loss)):
         return _FunctionMetric(identifier)
     return find(identifier, _METRICS, Metric, argument)
+
+
+def expect_targets(metric: Metric, y_true: np.ndarray, outputs: int) -> None:
+    """Raise ValueError if a built-in metric cannot be computed from targets of this shape."""
+    if type(metric) not in _BUILT_IN:
+        return
+    try:
+        metric.values(y_true[:1], np.zeros((1, outputs)))  # type: ignore[attr-defined]
+    except ValueError:
+        raise ValueError(
+            f"metrics: expected targets that {metric.name} can be computed from with "
+            f"{check.plural(outputs, 'output')}, got shape {y_true.shape}"
+        ) from None
 
 
 def _accuracy(loss: losses.Loss | None) -> Metric:

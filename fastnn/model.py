@@ -7,25 +7,32 @@ code; the eager road calls layers, loss and optimizer one by one, and takes part
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _random, layers, losses, metrics, optimizers
+from fastnn import _random, losses, metrics, optimizers
 from fastnn import _validate as check
 from fastnn.callbacks import Callback, CallbackList, History
-from fastnn.plan import CompiledPlan, Parameters, counted_by_kernel, loss_kernel, stages
+from fastnn.layers import Layer
+from fastnn.metrics import expect_targets
+from fastnn.metrics import get as get_metric
+from fastnn.plan import (
+    CompiledPlan,
+    Examples,
+    Network,
+    Parameters,
+    counted_by_kernel,
+    loss_kernel,
+)
 from fastnn.progress import Progress
 
 __all__ = ["Sequential"]
 
-# Rows in a mini-batch of `predict` and `evaluate`, where the size changes no result.
+# Rows that a plan computes together in `predict` and `evaluate`: they change no result.
 INFERENCE_ROWS = 256
-# A call of compiled code returns after about this long, for Ctrl-C and the progress bar.
-SECONDS_PER_CALL = 0.05
 PLANS_KEPT = 4
 
 
@@ -45,30 +52,45 @@ class Sequential:
     stop_training : bool
         Set it in a callback to end `fit` after the batch or epoch.
 
+    Notes
+    -----
+    Threads may call `predict` on one model at the same time. Training changes the weights in place
+    and without a lock, so that what another thread computes meanwhile is from weights of no
+    particular step.
+
     Examples
     --------
     >>> import fastnn as fn
     >>> model = fn.Sequential([fn.layers.Dense(32, activation="relu"), fn.layers.Dense(10)])
-    >>> model.compile(optimizer="sgd", loss=fn.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> loss = fn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile(optimizer="sgd", loss=loss, metrics=["accuracy"])
     """
 
-    def __init__(self, layers: Sequence[layers.Layer] | None = None, name: str | None = None) -> None:
+    def __init__(self, layers: Sequence[Layer] | None = None, name: str | None = None) -> None:
         self.name = "sequential" if name is None else str(name)
-        self.layers: list[Any] = []
+        self.layers: list[Layer] = []
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.metrics: list[metrics.Metric] = []
         self.history: History | None = None
         self.stop_training = False
         self._parameters: Parameters | None = None
-        self._slots: dict[str, np.ndarray] = {}
         self._plans: dict[Any, CompiledPlan] = {}
+        self._network = Network([])
+        # Whose slots `_moved_by` holds, by layer and name, and the slots of what is frozen now.
+        self._moved_by: optimizers.Optimizer | None = None
+        self._moving: list[tuple[Layer, str]] = []
+        self._resting: dict[tuple[Layer, str], dict[str, np.ndarray]] = {}
         for layer in layers or ():
             self.add(layer)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy makes plans of its own, over its own weights.
+        return self.__dict__ | {"_parameters": None, "_plans": {}, "_network": Network([])}
+
     # ---- building ----------------------------------------------------------------------------
 
-    def add(self, layer: layers.Layer) -> None:
+    def add(self, layer: Layer) -> None:
         """Put a layer on top.
 
         Raises
@@ -78,20 +100,18 @@ class Sequential:
         ValueError
             If it is in the model already, or is built for another number of inputs.
         """
-        if not isinstance(layer, layers_module.Layer):
+        if not isinstance(layer, Layer):
             raise TypeError(f"layer: expected a Layer, got {layer!r}")
         if any(layer is other for other in self.layers):
-            raise ValueError(f"layer: expected a layer not yet in the model, got {layer.name} again")
-        features = self._output_features() if self.built else None
-        if layer.built and features is not None and layer.features != features:
             raise ValueError(
-                f"layer: expected one of {check.plural(features, 'input')}, got {layer.name}, built "
-                f"for {layer.features}"
+                f"layer: expected a layer not yet in the model, got {layer.name} again"
             )
+        features = self.layers[0].features if self.built else None
         if features is not None:
+            features = self._outputs(features)
+            _expect_features(layer, features)
             layer.build(features)
         self.layers.append(layer)
-        self._forget_plans()
 
     @property
     def built(self) -> bool:
@@ -99,10 +119,10 @@ class Sequential:
         return bool(self.layers) and all(layer.built for layer in self.layers)
 
     def build(self, features: int) -> None:
-        """Create all weights, for this number of inputs; the first `fit` or `predict` does it too."""
-        if not self.layers:
-            raise ValueError(f"{self.name}: expected at least one layer, got none")
+        """Create all weights for so many inputs; the first `fit` or `predict` does it too."""
+        self._need_layers()
         features = check.positive_int(features, "features")
+        self._outputs(features)
         for layer in self.layers:
             layer.build(features)
             features = layer.output_features(features)
@@ -120,15 +140,19 @@ class Sequential:
         optimizer : str or Optimizer
         loss : str or Loss
         metrics : sequence of str, Metric or function, optional
+
+        Raises
+        ------
+        TypeError, ValueError
+            Before anything is changed.
         """
         found_loss = None if loss is None else losses.get(loss)
-        if isinstance(metrics, str):
+        if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise TypeError(f"metrics: expected a list, got {metrics!r}")
-        found_metrics = [metrics_module.get(metric, found_loss) for metric in metrics or ()]
+        found_metrics = [get_metric(metric, found_loss) for metric in metrics or ()]
         self.optimizer = optimizers.get(optimizer)
+        self.optimizer.reset()
         self.loss, self.metrics = found_loss, found_metrics
-        self._slots = {}
-        self._forget_plans()
 
     # ---- weights -----------------------------------------------------------------------------
 
@@ -155,16 +179,22 @@ class Sequential:
         ------
         ValueError
             If a count or shape differs; no weight is changed then.
+        TypeError
+            If it is no list of real arrays.
         """
         self._need_built("set_weights")
         mine = self.weights
+        if not isinstance(weights, (list, tuple)):
+            raise TypeError(f"weights: expected a list of arrays, got {type(weights).__name__}")
         if len(weights) != len(mine):
-            raise ValueError(f"weights: expected {check.plural(len(mine), 'array')}, got {len(weights)}")
+            raise ValueError(
+                f"weights: expected {check.plural(len(mine), 'array')}, got {len(weights)}"
+            )
         found = []
         for i, (new, old) in enumerate(zip(weights, mine, strict=True)):
             array = check.as_real(new, f"weights[{i}]", old.dtype)
             check.expect_shape(array, f"weights[{i}]", old.shape)
-            found.append(array)
+            found.append(np.array(array))  # the new ones may be views of the old
         for new, old in zip(found, mine, strict=True):
             old[...] = new
 
@@ -209,7 +239,7 @@ class Sequential:
         validation_split: float = 0.0,
         validation_data: Sequence[ArrayLike] | None = None,
         shuffle: bool = True,
-        class_weight: dict[int, float] | None = None,
+        class_weight: Mapping[int, float] | None = None,
         sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0,
     ) -> History:
@@ -230,7 +260,7 @@ class Sequential:
         validation_split : float
             In [0, 1): this share of the rows, the last ones, is kept to validate.
         validation_data : (x, y) or (x, y, sample_weight), optional
-            Evaluated after each epoch.
+            Evaluated after each epoch; goes before `validation_split`.
         shuffle : bool
             Whether to draw the rows in a new order for each epoch.
         class_weight : dict of int to float, optional
@@ -241,8 +271,8 @@ class Sequential:
         Returns
         -------
         History
-            ``history.history`` holds, for each epoch, the loss and metrics over its batches (as they
-            were while the weights moved) and over the validation data (``val_…``).
+            ``history.history`` holds, for each epoch, the loss and metrics over its batches (as
+            they were while the weights moved) and over the validation data (``val_…``).
 
         Raises
         ------
@@ -257,40 +287,39 @@ class Sequential:
         validation_split = check.fraction(validation_split, "validation_split")
         if verbose not in ("auto", 0, 1, 2):
             raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
-        history = History()
-        mine = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
-        hooks = CallbackList([*mine, history], self)
-        x, y, weight = self._examples(x, y, sample_weight, class_weight)
+        data = self._examples(x, y, sample_weight, class_weight)
         validation = None
         if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                raise ValueError("validation_data: expected (x, y) or (x, y, sample_weight), got "
-                                 f"{type(validation_data).__name__}")  # fmt: skip
-            validation = self._examples(*validation_data, name="validation_data: ")
+            validation = self._validation_data(validation_data, data.x.shape[1])
         elif validation_split:
-            kept = int(len(x) * (1 - validation_split))
-            if not 0 < kept < len(x):
+            n = len(data.x)
+            kept = int(n * (1 - validation_split))
+            if not 0 < kept < n:
                 raise ValueError(
                     f"validation_split: expected a share that leaves rows on both sides, got "
-                    f"{validation_split} of {check.plural(len(x), 'row')}"
+                    f"{validation_split} of {check.plural(n, 'row')}"
                 )
-            validation = x[kept:], y[kept:], None if weight is None else weight[kept:]
-            x, y = x[:kept], y[:kept]
-            weight = None if weight is None else weight[:kept]
+            validation = data.part(slice(kept, n))
+            data = data.part(slice(kept))
+        history = History()
+        if callbacks is None or isinstance(callbacks, Callback):
+            callbacks = [] if callbacks is None else [callbacks]
+        hooks = CallbackList(callbacks, self, history)
 
+        self.build(data.x.shape[1])
         self.stop_training = False
         self.history = history
         hooks.on_train_begin()
-        steps = -(-len(x) // batch_size)
-        with Progress(verbose, steps, initial_epoch, epochs) as progress:
+        rows = len(data.x)
+        with Progress(verbose, -(-rows // batch_size), initial_epoch, epochs) as progress:
             for epoch in range(initial_epoch, epochs):
                 hooks.on_epoch_begin(epoch)
-                order = _random.generator().permutation(len(x)) if shuffle else None
+                order = _random.generator().permutation(rows) if shuffle else None
                 logs: dict[str, float] = {}
-                for step, logs in self._epoch(x, y, weight, order, batch_size, hooks):  # noqa: B007
+                for step, logs in self._epoch(data, order, batch_size, hooks):  # noqa: B007
                     progress.update(epoch, step, logs)
                 if validation is not None:
-                    found = self._test(*validation)
+                    found = self._test(validation, batch_size)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 progress.end_epoch(epoch, logs)
                 hooks.on_epoch_end(epoch, logs)
@@ -304,7 +333,7 @@ class Sequential:
         x: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        class_weight: dict[int, float] | None = None,
+        class_weight: Mapping[int, float] | None = None,
     ) -> dict[str, float]:
         """Take one step on one mini-batch.
 
@@ -314,17 +343,15 @@ class Sequential:
             Loss and metrics of the batch before the step.
         """
         self._need_compiled("train_on_batch")
-        x, y, weight = self._examples(x, y, sample_weight, class_weight)
-        logs: dict[str, float] = {}
-        for _, logs in self._epoch(x, y, weight, None, len(x), CallbackList([])):  # noqa: B007
-            pass
-        return logs
+        data = self._examples(x, y, sample_weight, class_weight)
+        self.build(data.x.shape[1])
+        return next(self._epoch(data, None, len(data.x), _NO_HOOKS))[1]
 
     def evaluate(
         self,
         x: ArrayLike,
         y: ArrayLike,
-        batch_size: int | None = None,
+        batch_size: int = 32,
         verbose: str | int = "auto",
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
@@ -334,8 +361,11 @@ class Sequential:
         ----------
         x, y, sample_weight
             As for `fit`.
-        batch_size, verbose
-            Accepted for the sake of scripts; neither changes anything.
+        batch_size : int
+            Of no effect on what is a mean over rows; a loss with ``reduction="sum"`` is summed over
+            as many rows, and then averaged.
+        verbose
+            Accepted for the sake of scripts.
 
         Returns
         -------
@@ -343,15 +373,19 @@ class Sequential:
             ``{"loss": …, "accuracy": …}``
         """
         self._need_compiled("evaluate")
-        if batch_size is not None:
-            check.positive_int(batch_size, "batch_size")
-        return self._test(*self._examples(x, y, sample_weight))
+        batch_size = check.positive_int(batch_size, "batch_size")
+        data = self._examples(x, y, sample_weight)
+        self.build(data.x.shape[1])
+        return self._test(data, batch_size)
 
     def test_on_batch(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
         """The loss and the metrics of one mini-batch."""
-        return self.evaluate(x, y, sample_weight=sample_weight)
+        self._need_compiled("test_on_batch")
+        data = self._examples(x, y, sample_weight)
+        self.build(data.x.shape[1])
+        return self._test(data, len(data.x))
 
     # ---- predicting --------------------------------------------------------------------------
 
@@ -372,8 +406,10 @@ class Sequential:
         -------
         ndarray of shape (n, outputs)
         """
-        rows = INFERENCE_ROWS if batch_size is None else check.positive_int(batch_size, "batch_size")
-        return self._predict(self._inputs(x), rows, None)
+        rows = INFERENCE_ROWS
+        if batch_size is not None:
+            rows = check.positive_int(batch_size, "batch_size")
+        return self._predict(x, rows, None)
 
     def predict_on_batch(self, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
         """The network's outputs for one mini-batch.
@@ -384,18 +420,15 @@ class Sequential:
         out : ndarray of shape (n, outputs), optional
             Where to write them, in C order.
         """
-        x = self._inputs(x)
-        if out is not None:
-            check.as_output(out, "out", (len(x), self._output_features()), self._dtype())
-            check.expect_apart(out, "out", x, "x")
-        return self._predict(x, len(x), out)
+        return self._predict(x, None, out)
 
     def __call__(self, x: ArrayLike, training: bool = False) -> np.ndarray:
         """The outputs, layer by layer (the eager road), so that each layer can go `backward`."""
-        y: Any = self._inputs(x)
+        y = self._inputs(x)
+        self.build(y.shape[1])
         for layer in self.layers:
             y = layer.forward(y, training)
-        return y  # type: ignore[no-any-return]
+        return y
 
     def backward(self, dy: ArrayLike) -> np.ndarray:
         """Carry a gradient of the outputs back through the last call; fills each ``gradients``.
@@ -405,9 +438,11 @@ class Sequential:
         ndarray of shape (n, features)
             The gradient of the inputs.
         """
+        self._need_layers()
+        gradient: Any = dy
         for layer in reversed(self.layers):
-            dy = layer.backward(dy)
-        return dy  # type: ignore[return-value]
+            gradient = layer.backward(gradient)
+        return gradient
 
     # ---- which road --------------------------------------------------------------------------
 
@@ -416,10 +451,11 @@ class Sequential:
 
         A model that is not compiled is judged by its layers alone.
         """
-        found, obstacles = stages(self.layers)
+        network = Network(self.layers)
+        obstacles = list(network.obstacles)
         if obstacles or self.loss is None:
             return obstacles
-        if loss_kernel(self.loss, found[-1])[0] is None:
+        if loss_kernel(self.loss, network.stages[-1])[0] is None:
             obstacles.append(f"loss {self.loss.name}")
         if self.optimizer is not None and self.optimizer.kernel_name is None:
             obstacles.append(f"optimizer {self.optimizer.name}")
@@ -427,108 +463,122 @@ class Sequential:
             obstacles.append("no trainable weights")
         return obstacles
 
-    def _plan(self, rows: int, train: bool, test: bool) -> CompiledPlan | None:
-        """The plan for mini-batches of that many rows; None where the eager road must be taken."""
-        if stages(self.layers)[1] or ((train or test) and self.obstacles()):
+    def _take_plan(self, mode: str, rows: int, batch: int) -> CompiledPlan | None:
+        """The plan to run `rows` rows in mini-batches of `batch`; None for the eager road.
+
+        It is taken out of the store, so that no two threads run one plan; put it back.
+        """
+        # Every call looks at the model anew, for a user may change any part of it between two.
+        network = self._network
+        if not network.stands_for(self.layers):
+            network = self._network = Network(self.layers)
+        if network.obstacles:
             return None
-        if self._parameters is None or not self._parameters.bound():
-            self._forget_plans()
-            self._parameters = Parameters([layer for layer in self.layers if layer.kernel_name == "dense"])
-        if train:
-            self._share_slots()
-        trainable = tuple(layer.trainable for layer in self.layers)
-        key = rows, train, test, trainable
+        kernel, fused, update, slot, predictions = None, False, None, None, False
+        frozen: tuple[bool, ...] = ()
+        if mode != "predict":
+            assert self.loss is not None
+            kernel, fused = loss_kernel(self.loss, network.stages[-1])
+            if kernel is None:
+                return None
+            predictions = not all(counted_by_kernel(m, kernel, fused) for m in self.metrics)
+        if mode == "train":
+            assert self.optimizer is not None
+            update, slot = self.optimizer.kernel_name, self.optimizer.slot_name
+            frozen = tuple(not layer.trainable for layer in network.dense)
+            if update is None or all(frozen):
+                return None
+        parameters = self._parameters
+        if parameters is None or not parameters.serve(network.dense):
+            self._plans = {}
+            network.expect_weights()
+            parameters = self._parameters = Parameters(network.dense)
+        if update is not None:
+            self._share_slots(parameters)
+        # A single mini-batch runs in a plan for a power of two, so that few plans serve any size.
+        capacity = batch if rows > batch else 1 << (rows - 1).bit_length()
+        what = mode, capacity, kernel, fused, update, slot, predictions
+        key = network, what, frozen
         plan = self._plans.pop(key, None)
-        if plan is None:
-            plan = CompiledPlan(
-                self.layers, self._parameters, rows,
-                self.loss if train or test else None,
-                self.optimizer if train else None,
-                self._slots,
-                bool(self._metrics_in_python()) if train or test else False,
-            )  # fmt: skip
-        self._plans[key] = plan  # the latest stands last
-        while len(self._plans) > PLANS_KEPT:
-            del self._plans[next(iter(self._plans))]
+        if plan is None or plan.parameters is not parameters:
+            plan = CompiledPlan(network, parameters, *what)
+            plan.key = key
         return plan
 
-    def _share_slots(self) -> None:
-        """Keep the optimizer's slots in buffers of the shape of the parameters'."""
-        optimizer, parameters = self.optimizer, self._parameters
-        assert optimizer is not None and parameters is not None
+    def _put_plan(self, plan: CompiledPlan) -> None:
+        """Keep a plan for the next time, and the latest few others."""
+        self._plans[plan.key] = plan
+        for key in list(self._plans)[:-PLANS_KEPT]:
+            self._plans.pop(key, None)
+
+    def _settle_slots(self) -> list[tuple[Layer, str]]:
+        """Give the optimizer a slot for each weight that moves; returns (layer, name) of each.
+
+        A weight that was frozen for a while finds its slot as it left it.
+        """
+        optimizer = self.optimizer
+        assert optimizer is not None
+        moving = [
+            (layer, name) for layer in self.layers if layer.trainable for name in layer.weights
+        ]
+        weights = [layer.weights[name] for layer, name in moving]
+        if optimizer is not self._moved_by or len(optimizer.slots) != len(self._moving):
+            # Another optimizer, or one that starts anew or was built elsewhere.
+            self._moved_by, self._moving, self._resting = optimizer, moving, {}
+            if not optimizer.slots:
+                optimizer.build(weights)
+        elif moving != self._moving:
+            self._resting |= dict(zip(self._moving, optimizer.slots, strict=True))
+            optimizer.build(weights)
+            for place, slots in zip(moving, optimizer.slots, strict=True):
+                slots.update(self._resting.pop(place, {}))
+            self._moving = moving
+        optimizer.expect_built_for(weights)
+        return moving
+
+    def _share_slots(self, parameters: Parameters) -> None:
+        """Move the optimizer's slots into a buffer of the shape of the parameters'."""
+        optimizer = self.optimizer
+        assert optimizer is not None
+        moving = self._settle_slots()
         name = optimizer.slot_name
-        if not optimizer.slots:
-            optimizer.build(self.trainable_weights)
         if name is None:
             return
-        places = [
-            (layer, weight)
-            for layer in self.layers
-            if layer.trainable
-            for weight in layer.weights
-        ]  # fmt: skip
-        buffer = self._slots.get(name)
-        if buffer is None:
-            buffer = self._slots[name] = parameters.memory.flat(parameters.size)
-            # Padding keeps the value it would have: 0 / sqrt(0) must not make a NaN there.
-            buffer[:] = optimizer.slot_initial
-            self._plans = {}
-        for state, (layer, weight) in zip(optimizer.slots, places, strict=True):
-            view = parameters.view(buffer, layer, weight)
-            if state[name].base is not view.base or state[name].strides != view.strides:
-                view[...] = state[name]
-                state[name] = view
-
-    def _forget_plans(self) -> None:
-        self._plans = {}
-        self._slots = {}
-        self._parameters = None
-
-    def _metrics_in_python(self) -> list[metrics.Metric]:
-        """The metrics that the loss kernel does not count by itself."""
-        assert self.loss is not None
-        kernel, fused = loss_kernel(self.loss, stages(self.layers)[0][-1])
-        return [
-            metric for metric in self.metrics if not counted_by_kernel(metric, str(kernel), not fused)
-        ]
+        views = parameters.slot(name, optimizer.slot_initial)
+        for place, slots in zip(moving, optimizer.slots, strict=True):
+            view = views[place]
+            if slots.get(name) is not view:
+                view[...] = slots.get(name, optimizer.slot_initial)
+                slots[name] = view
 
     # ---- the work ----------------------------------------------------------------------------
 
     def _epoch(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        order: np.ndarray | None,
-        batch: int,
-        hooks: CallbackList,
+        self, data: Examples, order: np.ndarray | None, batch: int, hooks: CallbackList
     ) -> Iterator[tuple[int, dict[str, float]]]:
         """Train on every mini-batch once; yields (batches done, logs) now and then."""
-        batch = min(batch, len(x))
+        n = len(data.x)
         totals = _Totals(self.metrics)
-        plan = self._plan(batch, train=True, test=True)
-        step = 0
-        rows_per_call = batch
-        start = 0
-        while start < len(x):
+        start = step = 0
+        while start < n:
             if hooks.wants_batches:
                 hooks.on_train_batch_begin(step)
-            stop = min(start + rows_per_call, len(x))
-            begun = time.perf_counter()
-            if plan is not None:
-                self._run_plan(plan, plan.core.TRAIN, x, y, weight, order, start, stop, totals)
+            plan = self._take_plan("train", n, batch)
+            stop = min(start + batch, n)
+            if plan is None:
+                self._train_step(data.part(_rows(order, start, stop)), totals)
             else:
-                rows = slice(start, stop) if order is None else order[start:stop]
-                self._train_step(x[rows], y[rows], None if weight is None else weight[rows], totals)
-            elapsed = time.perf_counter() - begun
+                if not hooks.wants_batches:
+                    stop = min(start + plan.rows_per_call, n)
+                try:
+                    self._run_plan(plan, data, order, start, stop, totals)
+                finally:
+                    self._put_plan(plan)
             step += -(-(stop - start) // batch)
+            start = stop
             logs = totals.logs()
             if hooks.wants_batches:
                 hooks.on_train_batch_end(step - 1, logs)
-            elif plan is not None:
-                calls = SECONDS_PER_CALL / max(elapsed, 1e-6) * (stop - start)
-                rows_per_call = max(1, int(calls / batch)) * batch
-            start = stop
             yield step, logs
             if self.stop_training:
                 return
@@ -536,175 +586,212 @@ class Sequential:
     def _run_plan(
         self,
         plan: CompiledPlan,
-        mode: int,
-        x: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray | None,
+        data: Examples,
         order: np.ndarray | None,
         start: int,
         stop: int,
         totals: _Totals,
     ) -> None:
-        """Run the plan over positions start..stop and take its sums into the totals."""
+        """Train or test on the positions start..stop and take the sums into the totals."""
         optimizer = self.optimizer
-        hyper = None
-        if mode == plan.core.TRAIN:
-            assert optimizer is not None
-            steps = -(-(stop - start) // plan.batch)
-            first = optimizer.iterations
-            hyper = optimizer.hyper(np.arange(first, first + steps))
-            hyper = check.as_real(hyper, "learning_rate", plan.parameters.memory.dtype)
-        in_python = self._metrics_in_python()
-        rows = np.arange(start, stop) if order is None else order[start:stop]
-        predictions = None
-        if in_python:
+        assert optimizer is not None
+        steps = -(-(stop - start) // plan.batch)
+        hyper = predictions = None
+        if plan.mode == "train":
+            hyper = optimizer.hyper(np.arange(optimizer.iterations, optimizer.iterations + steps))
+            hyper = check.as_real(hyper, "learning_rate", plan.dtype)
+        if plan.predictions:
             # The plan writes by position in the run; what lies before `start` is never touched.
-            predictions = np.empty((stop, self._output_features()), x.dtype)
-        loss, hits = plan.run(
-            mode, x, start, stop, y=y, weights=weight, order=order, hyper=hyper, predictions=predictions
-        )
-        if mode == plan.core.TRAIN and optimizer is not None:
+            predictions = np.empty((stop, plan.outputs), plan.dtype)
+        loss, hits = plan.run(data, order, start, stop, hyper, predictions)
+        if plan.mode == "train":
             optimizer.iterations += steps
         totals.add_loss(loss, stop - start)
-        for metric in self.metrics:
-            if metric not in in_python:
-                totals.add_hits(metric, hits, stop - start)
+        rows = _rows(order, start, stop)
+        for metric in totals.metrics:
+            if counted_by_kernel(metric, plan.kernel, plan.fused):
+                metric.add(hits, stop - start)
             elif predictions is not None:
-                metric.update_state(y[rows], predictions[start:])
+                metric.update_state(data.y[rows], predictions[start:])
 
-    def _train_step(
-        self, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, totals: _Totals
-    ) -> None:
+    def _train_step(self, data: Examples, totals: _Totals) -> None:
         """One step on the eager road."""
         assert self.loss is not None and self.optimizer is not None
-        pred = self(x, training=True)
-        value, gradient = self.loss.value_and_gradient(y, pred, weight)
+        pred = self(data.x, training=True)
+        value, gradient = self.loss.value_and_gradient(data.y, pred, data.weight)
         self.backward(gradient)
-        moving = [layer for layer in self.layers if layer.trainable]
-        self.optimizer.update(
-            [w for layer in moving for w in layer.weights.values()],
-            [layer.gradients[name] for layer in moving for name in layer.weights],
-        )
-        totals.add_loss(float(np.mean(value)) * len(x), len(x))
-        for metric in self.metrics:
-            metric.update_state(y, pred)
+        moving = self._settle_slots()
+        if moving:
+            self.optimizer.update(
+                [layer.weights[name] for layer, name in moving],
+                [layer.gradients[name] for layer, name in moving],
+            )
+        totals.add(value, data.y, pred)
 
-    def _test(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> dict[str, float]:
+    def _test(self, data: Examples, batch: int) -> dict[str, float]:
+        n = len(data.x)
         totals = _Totals(self.metrics)
-        rows = min(INFERENCE_ROWS, len(x))
-        plan = self._plan(rows, train=False, test=True)
+        plan = self._take_plan("test", n, INFERENCE_ROWS)
         if plan is not None:
-            self._run_plan(plan, plan.core.TEST, x, y, weight, None, 0, len(x), totals)
+            try:
+                for start, stop in plan.calls(n):
+                    self._run_plan(plan, data, None, start, stop, totals)
+            finally:
+                self._put_plan(plan)
             return totals.logs()
         assert self.loss is not None
-        for start in range(0, len(x), rows):
-            part = slice(start, start + rows)
-            pred = self(x[part])
-            value = self.loss(y[part], pred, None if weight is None else weight[part])
-            totals.add_loss(float(np.mean(value)) * len(pred), len(pred))
-            for metric in self.metrics:
-                metric.update_state(y[part], pred)
+        for start in range(0, n, batch):
+            part = data.part(slice(start, start + batch))
+            pred = self(part.x)
+            totals.add(self.loss(part.y, pred, part.weight), part.y, pred)
         return totals.logs()
 
-    def _predict(self, x: np.ndarray, rows: int, out: np.ndarray | None) -> np.ndarray:
-        rows = min(rows, len(x))
+    def _predict(self, x: ArrayLike, batch: int | None, out: np.ndarray | None) -> np.ndarray:
+        x = self._inputs(x)
+        n, features = x.shape
+        shape, dtype = (n, self._outputs(features)), self._dtypes()[1]
         if out is None:
-            out = np.empty((len(x), self._output_features()), self._dtype())
-        plan = self._plan(rows, train=False, test=False)
-        if plan is not None:
-            plan.run(plan.core.PREDICT, x, 0, len(x), predictions=out)
+            out = np.empty(shape, dtype)
         else:
-            for start in range(0, len(x), rows):
-                out[start : start + rows] = self(x[start : start + rows])
+            check.as_output(out, "out", shape, dtype)
+            check.expect_apart(out, "out", x, "x")
+        if not self.built:
+            self.build(features)
+        batch = n if batch is None else batch
+        plan = self._take_plan("predict", n, min(batch, INFERENCE_ROWS))
+        if plan is not None:
+            try:
+                for start, stop in plan.calls(n):
+                    plan.run(Examples(x), None, start, stop, None, out)
+            finally:
+                self._put_plan(plan)
+            return out
+        for start in range(0, n, batch):
+            out[start : start + batch] = self(x[start : start + batch])
         return out
 
     # ---- what comes in -----------------------------------------------------------------------
 
+    def _need_layers(self) -> None:
+        if not self.layers:
+            raise ValueError(f"{self.name}: expected at least one layer, got none")
+
     def _need_built(self, method: str) -> None:
         if not self.built:
-            raise ValueError(f"{method}: expected a built model; call build(features), fit or predict")
+            raise ValueError(
+                f"{method}: expected a built model; call build(features), fit or predict"
+            )
 
     def _need_compiled(self, method: str) -> None:
         if self.loss is None or self.optimizer is None:
-            raise ValueError(f"{method}: expected a model with optimizer and loss; call compile(...)")
+            raise ValueError(
+                f"{method}: expected a model with optimizer and loss; call compile(...)"
+            )
 
-    def _dtype(self) -> Any:
-        return np.dtype(self.layers[-1].dtype)
+    def _dtypes(self) -> tuple[str, str]:
+        """The types of inputs and outputs."""
+        found = [layer.dtype for layer in self.layers if layer.dtype is not None] or ["float32"]
+        return found[0], found[-1]
 
-    def _output_features(self) -> int:
-        features = self.layers[0].features
+    def _outputs(self, features: int) -> int:
+        """The number of outputs for so many inputs; raises if a layer is built for others."""
         for layer in self.layers:
+            _expect_features(layer, features)
             features = layer.output_features(features)
-        return int(features)
+        return features
 
-    def _inputs(self, x: Any, name: str = "x") -> np.ndarray:
-        """x as a matrix of the model's type; builds the model if it is not built."""
-        if not self.layers:
-            raise ValueError(f"{self.name}: expected at least one layer, got none")
-        first = self.layers[0]
-        x = check.as_matrix(x, name, first.dtype, first.features)
-        if not self.built:
-            self.build(x.shape[1])
-        return x
+    def _inputs(self, x: Any, name: str = "x", features: int | None = None) -> np.ndarray:
+        """x as a matrix of the model's type."""
+        self._need_layers()
+        return check.as_matrix(x, name, self._dtypes()[0], self.layers[0].features or features)
 
     def _examples(
         self,
         x: Any,
         y: Any,
         sample_weight: Any = None,
-        class_weight: dict[int, float] | None = None,
-        name: str = "",
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Inputs, targets and weights (or None), checked and converted."""
-        x = self._inputs(x, f"{name}x")
+        class_weight: Mapping[int, float] | None = None,
+        prefix: str = "",
+        features: int | None = None,
+    ) -> Examples:
+        """Inputs, targets and weights (or None), checked and converted; the model is as it was."""
         assert self.loss is not None
-        y = self.loss.targets(y, (len(x), self._output_features()), self._dtype())
+        x = self._inputs(x, f"{prefix}x", features)
+        n, outputs = len(x), self._outputs(x.shape[1])
+        y = self.loss.targets(y, (n, outputs), self._dtypes()[1], f"{prefix}y")
+        for metric in self.metrics:
+            expect_targets(metric, y, outputs)
         weight = None
         if sample_weight is not None:
-            weight = check.as_sample_weight(sample_weight, f"{name}sample_weight", len(x), x.dtype)
+            weight = check.as_sample_weight(sample_weight, f"{prefix}sample_weight", n, x.dtype)
         if class_weight is not None:
-            weight = self._class_weights(class_weight, y) * (1 if weight is None else weight)
-            weight = np.ascontiguousarray(weight, x.dtype)
-        return x, y, weight
+            by_class = _class_weights(class_weight, y, outputs)
+            weight = check.as_real(
+                by_class if weight is None else by_class * weight, "class_weight", x.dtype
+            )
+        return Examples(x, y, weight)
 
-    def _class_weights(self, class_weight: dict[int, float], y: np.ndarray) -> np.ndarray:
-        """The weight of each row by its class."""
-        classes = max(2, self._output_features())
-        table = np.ones(classes)
-        for label, value in dict(class_weight).items():
-            if not 0 <= check.non_negative_int(label, "class_weight: class") < classes:
-                raise ValueError(f"class_weight: expected classes in [0, {classes}), got {label}")
-            table[label] = check.non_negative_rate(value, f"class_weight[{label}]")
-        if y.ndim == 2 and y.shape[1] > 1:
-            return table[y.argmax(axis=1)]
-        return table[y.reshape(len(y)).astype(np.int64)]
+    def _validation_data(self, data: Any, features: int) -> Examples:
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            got = f"{len(data)} of them" if isinstance(data, (tuple, list)) else type(data).__name__
+            raise ValueError(
+                f"validation_data: expected (x, y) or (x, y, sample_weight), got {got}"
+            )
+        x, y, weight = data if len(data) == 3 else (*data, None)
+        return self._examples(x, y, weight, prefix="validation_data: ", features=features)
 
 
 class _Totals:
     """The running loss and metrics of an epoch or an evaluation."""
 
     def __init__(self, metrics: Sequence[metrics.Metric]) -> None:
-        self.metrics = metrics
+        self.metrics: Sequence[Any] = metrics
         self.loss = 0.0
         self.rows = 0
-        self.hits: dict[int, float] = {}
         for metric in metrics:
             metric.reset_state()
 
-    def add_loss(self, loss: float, rows: int) -> None:
-        self.loss += loss
+    def add_loss(self, total: float, rows: int) -> None:
+        """Take in the sum of the losses of so many rows."""
+        self.loss += total
         self.rows += rows
 
-    def add_hits(self, metric: metrics.Metric, hits: float, rows: int) -> None:
-        self.hits[id(metric)] = self.hits.get(id(metric), 0.0) + hits
+    def add(self, loss: float | np.ndarray, y: np.ndarray, pred: np.ndarray) -> None:
+        """Take in a mini-batch: its loss, weighted by its rows, and its predictions."""
+        self.add_loss(float(np.mean(loss)) * len(pred), len(pred))
+        for metric in self.metrics:
+            metric.update_state(y, pred)
 
     def logs(self) -> dict[str, float]:
-        found = {"loss": self.loss / self.rows}
-        for metric in self.metrics:
-            hits = self.hits.get(id(metric))
-            found[metric.name] = metric.result() if hits is None else hits / self.rows
-        return found
+        return {"loss": self.loss / self.rows} | {m.name: m.result() for m in self.metrics}
 
 
-# `layers` and `metrics` are also names of arguments above, as in Keras.
-layers_module, metrics_module = layers, metrics
+_NO_HOOKS = CallbackList([])
+
+
+def _rows(order: np.ndarray | None, start: int, stop: int) -> Any:
+    """What takes the rows at the positions start..stop out of the data."""
+    return slice(start, stop) if order is None else order[start:stop]
+
+
+def _expect_features(layer: Layer, features: int) -> None:
+    if layer.features is not None and layer.features != features:
+        raise ValueError(
+            f"{layer.name}: expected a layer for {check.plural(features, 'input')}, got one built "
+            f"for {layer.features}"
+        )
+
+
+def _class_weights(class_weight: Any, y: np.ndarray, outputs: int) -> np.ndarray:
+    """The weight of each row by its class."""
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(f"class_weight: expected a dict, got {type(class_weight).__name__}")
+    classes = max(2, outputs)
+    table = np.ones(classes)
+    for label, value in class_weight.items():
+        if check.non_negative_int(label, "class_weight: class") >= classes:
+            raise ValueError(f"class_weight: expected classes in [0, {classes}), got {label}")
+        table[label] = check.non_negative_rate(value, f"class_weight[{label}]")
+    if y.ndim == 2 and y.shape[1] > 1:
+        return table[y.argmax(axis=1)]
+    return table[check.as_labels(y, "y", len(y), classes)]

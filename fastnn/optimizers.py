@@ -116,6 +116,22 @@ class Optimizer(Part):
         for w, slots in zip(params, self.slots, strict=True):
             self._slot(w, slots)
 
+    def reset(self) -> None:
+        """Forget all slots and count updates from 0 again."""
+        self.iterations = 0
+        self._shapes = []
+        self.slots = []
+
+    def expect_built_for(self, params: Sequence[np.ndarray]) -> None:
+        """Raise ValueError unless the slots are for arrays of these shapes."""
+        if len(self._shapes) != len(params):
+            raise ValueError(
+                f"params: expected {check.plural(len(self._shapes), 'array')} as before, "
+                f"got {len(params)}"
+            )
+        for i, (w, shape) in enumerate(zip(params, self._shapes, strict=True)):
+            check.expect_shape(w, f"params[{i}]", shape)
+
     def _slot(self, w: np.ndarray, slots: dict[str, np.ndarray]) -> np.ndarray | None:
         """Return the kernel's slot for `w`, made if it is not there yet."""
         name = self.slot_name
@@ -180,19 +196,14 @@ class Optimizer(Part):
             raise ValueError(
                 f"grads: expected {check.plural(len(params), 'array')}, got {len(grads)}"
             )
-        if self._shapes and len(self._shapes) != len(params):
-            raise ValueError(
-                f"params: expected {check.plural(len(self._shapes), 'array')} as before, "
-                f"got {len(params)}"
-            )
         checked = []
         for i, (w, g) in enumerate(zip(params, grads, strict=True)):
             check.expect_updatable(w, f"params[{i}]")
-            if self._shapes:
-                check.expect_shape(w, f"params[{i}]", self._shapes[i])
             g = check.as_real(g, f"grads[{i}]", w.dtype.newbyteorder("="))
             check.expect_shape(g, f"grads[{i}]", w.shape)
             checked.append(g)
+        if self._shapes:
+            self.expect_built_for(params)
         return params, checked
 
 

@@ -7,13 +7,14 @@ computed before that layer's weights move, and beside the weight update of the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import _dispatch, activations, layers, losses, metrics, optimizers
+from fastnn import _dispatch, activations, layers, losses, metrics
+from fastnn import _validate as check
 
 # Rows this many bytes apart (or a multiple) would share cache sets: they get one vector more.
 ALIASED_ROWS = 2048
@@ -21,6 +22,22 @@ ALIASED_ROWS = 2048
 # Multiply-adds of one training step below which a second thread costs more than it brings: the
 # barriers of a step take about half a microsecond each.
 STEP_WORK_PER_THREAD = 400e3
+
+# A call of compiled code returns after about this long, for Ctrl-C and the progress bar.
+SECONDS_PER_CALL = 0.05
+
+
+class Examples(NamedTuple):
+    """Checked and converted data: inputs (n, features), targets, weights (n,) or None."""
+
+    x: np.ndarray
+    y: Any = None
+    weight: np.ndarray | None = None
+
+    def part(self, rows: Any) -> Examples:
+        """The examples of a slice or an index."""
+        y, weight = (None if a is None else a[rows] for a in (self.y, self.weight))
+        return Examples(self.x[rows], y, weight)
 
 
 class Memory:
@@ -58,6 +75,9 @@ class Memory:
         return self.flat(rows * length).reshape(rows, length)[:, : self.width(columns)]
 
 
+Place = tuple[layers.Layer, str]  # which weight: its layer and its name there
+
+
 class Parameters:
     """The weights of dense layers in one flat, padded buffer, and buffers of the same shape.
 
@@ -65,46 +85,62 @@ class Parameters:
 
     Parameters
     ----------
-    dense : sequence of Dense
-        Built, all of one dtype.
+    dense : sequence of Layer
+        Built Dense layers, all of one dtype.
     """
 
-    def __init__(self, dense: Sequence[layers.Dense]) -> None:
+    def __init__(self, dense: Sequence[layers.Layer]) -> None:
         self.dense = list(dense)
         self.memory = Memory(self.dense[0].dtype)
         self.size = 0
-        self._places: dict[tuple[layers.Dense, str], tuple[int, tuple[int, ...], int]] = {}
+        self._places: dict[Place, tuple[int, tuple[int, ...], int]] = {}
         for layer in self.dense:
             for name, weight in layer.weights.items():
                 length = self.memory.row_length(weight.shape[-1])
                 self._places[layer, name] = self.size, weight.shape, length
                 self.size += length * (weight.shape[0] if weight.ndim == 2 else 1)
         self.buffer = self.memory.flat(self.size)
-        self._bound = {}
-        for layer, name in self._places:
-            view = self.view(self.buffer, layer, name)
+        self._slots: dict[str, tuple[np.ndarray, dict[Place, np.ndarray]]] = {}
+        self._views = self._views_of(self.buffer)
+        for (layer, name), view in self._views.items():
             layer.bind(name, view)
-            self._bound[layer, name] = view
 
-    def bound(self) -> bool:
-        """Whether the layers still use this buffer (a user may have bound one elsewhere)."""
-        return all(layer.weights.get(name) is v for (layer, name), v in self._bound.items())
+    def serve(self, dense: Sequence[layers.Layer]) -> bool:
+        """Whether these layers are the ones, and still use this buffer."""
+        return self.dense == dense and all(
+            layer.weights.get(name) is view for (layer, name), view in self._views.items()
+        )
 
-    def padded(self, buffer: np.ndarray, layer: layers.Dense, name: str) -> np.ndarray:
-        """The place of a weight in a buffer of this shape, with its padding."""
-        start, shape, length = self._places[layer, name]
+    def slot(self, name: str, initial: float) -> dict[Place, np.ndarray]:
+        """The views of an optimizer's slot, in a buffer of the same shape, made at first."""
+        if name not in self._slots:
+            buffer = self.memory.flat(self.size)
+            # The padding too has a value that an update can go on with.
+            buffer[:] = initial
+            self._slots[name] = buffer, self._views_of(buffer)
+        return self._slots[name][1]
+
+    def padded(self, layer: layers.Layer, name: str, slot: str | None = None) -> np.ndarray | None:
+        """A weight, or its slot, with its padding; None if the layer has no such weight."""
+        if (layer, name) not in self._places:
+            return None
+        return self._padded(self.buffer if slot is None else self._slots[slot][0], (layer, name))
+
+    def _padded(self, buffer: np.ndarray, place: Place) -> np.ndarray:
+        start, shape, length = self._places[place]
         rows = shape[0] if len(shape) == 2 else 1
         whole = buffer[start : start + rows * length].reshape(rows, length)
         whole = whole[:, : self.memory.width(shape[-1])]
         return whole if len(shape) == 2 else whole[0]
 
-    def view(self, buffer: np.ndarray, layer: layers.Dense, name: str) -> np.ndarray:
-        """The same without the padding."""
-        return self.padded(buffer, layer, name)[..., : self._places[layer, name][1][-1]]
+    def _views_of(self, buffer: np.ndarray) -> dict[Place, np.ndarray]:
+        return {
+            place: self._padded(buffer, place)[..., : shape[-1]]
+            for place, (_, shape, _) in self._places.items()
+        }
 
 
-@dataclass
-class Stage:
+class Stage(NamedTuple):
     """One step of the forward pass: a dense layer with its fused activation, or an activation."""
 
     layer: layers.Layer
@@ -113,38 +149,80 @@ class Stage:
     columns: int
 
 
-def stages(network: Sequence[layers.Layer]) -> tuple[list[Stage], list[str]]:
-    """The forward pass as stages, and what keeps the network from being lowered, if anything."""
-    found: list[Stage] = []
-    obstacles = []
-    columns = 0
-    for layer in network:
-        kind = layer.kernel_name
-        if kind not in ("input", "dense", "activation"):
-            obstacles.append(f"layer {layer.name} ({type(layer).__name__})")
-            continue
-        if kind == "input":
-            continue
+class Network:
+    """A stack of layers as stages of the forward pass.
+
+    Parameters
+    ----------
+    network : sequence of Layer
+
+    Attributes
+    ----------
+    stages : list of Stage
+    dense : list of Layer
+        The layers with weights.
+    obstacles : list of str
+        What keeps the network from being lowered; without any, `stages` is all of it.
+    """
+
+    def __init__(self, network: Sequence[layers.Layer]) -> None:
+        self.seen = _seen(network)
+        self.stages: list[Stage] = []
+        self.obstacles: list[str] = []
+        self.dense = [layer for layer in network if isinstance(layer, layers.Dense)]
+        columns = (network[0].features or 0) if network else 0
+        for layer in network:
+            columns = self._add(layer, columns)
+        if not self.obstacles and not self.dense:
+            self.obstacles.append("no Dense layer")
+        if len({layer.dtype for layer in network if layer.dtype is not None}) > 1:
+            self.obstacles.append("layers of different dtype")
+
+    def stands_for(self, network: Sequence[layers.Layer]) -> bool:
+        """Whether these are still the layers, and as they were."""
+        return self.seen == _seen(network)
+
+    def expect_weights(self) -> int:
+        """Raise ValueError unless weights fit the columns below and beside; return the inputs."""
+        features = first = self.stages[0].layer.features or 0
+        for layer, dense, _, columns in self.stages:
+            if dense:
+                for name, shape in (("kernel", (features, columns)), ("bias", (columns,))):
+                    if name in layer.weights:
+                        check.expect_shape(layer.weights[name], f"{layer.name}: {name}", shape)
+            features = columns
+        return first
+
+    def _add(self, layer: layers.Layer, columns: int) -> int:
+        if layer.kernel_name == "input":
+            return columns
         columns = layer.output_features(columns)
-        activation = layer.activation  # type: ignore[attr-defined]
+        if layer.kernel_name is None or not isinstance(layer, (layers.Dense, layers.Activation)):
+            self.obstacles.append(f"layer {layer.name} ({type(layer).__name__})")
+            return columns
+        activation, found = layer.activation, self.stages
         name = activation.kernel_name if isinstance(activation, activations.Activation) else None
         if name is None:
-            obstacles.append(f"activation {activation!r} of layer {layer.name}")
-            continue
+            self.obstacles.append(f"activation {activation!r} of layer {layer.name}")
+            return columns
         elementwise = not name.endswith("softmax")
-        if kind == "dense":
+        if isinstance(layer, layers.Dense):
             found.append(Stage(layer, True, name if elementwise else "linear", columns))
             if not elementwise:
                 found.append(Stage(layer, False, name, columns))
         elif elementwise and found and found[-1].dense and found[-1].activation == "linear":
-            found[-1].activation = name
+            found[-1] = found[-1]._replace(activation=name)
         else:
             found.append(Stage(layer, False, name, columns))
-    if not obstacles and not any(stage.dense for stage in found):
-        obstacles.append("no Dense layer")
-    if len({layer.dtype for layer in network}) > 1:
-        obstacles.append("layers of different dtype")
-    return found, obstacles
+        return columns
+
+
+def _seen(network: Sequence[layers.Layer]) -> list[tuple[Any, ...]]:
+    """What the stages depend on."""
+    return [
+        (layer, layer.features, layer.dtype, own.get("activation"), own.get("units"))
+        for layer, own in ((layer, vars(layer)) for layer in network)
+    ]
 
 
 # Loss on probabilities -> (activation before it, the kernel on logits that is the two in one).
@@ -165,11 +243,11 @@ def loss_kernel(loss: losses.Loss, last: Stage) -> tuple[str | None, bool]:
     return loss.kernel_name, False
 
 
-def counted_by_kernel(metric: metrics.Metric, kernel: str, on_logits: bool) -> bool:
+def counted_by_kernel(metric: metrics.Metric, kernel: str | None, fused: bool) -> bool:
     """Whether the loss kernel's count of right rows is this metric."""
     if type(metric) is metrics.BinaryAccuracy:
-        return kernel == "binary_crossentropy" and metric.threshold == (0 if on_logits else 0.5)
-    pairs = {
+        return kernel == "binary_crossentropy" and metric.threshold == (0.5 if fused else 0)
+    pairs: dict[type[metrics.Metric], str] = {
         metrics.SparseCategoricalAccuracy: "sparse_softmax_crossentropy",
         metrics.CategoricalAccuracy: "softmax_crossentropy",
     }
@@ -177,163 +255,215 @@ def counted_by_kernel(metric: metrics.Metric, kernel: str, on_logits: bool) -> b
 
 
 class CompiledPlan:
-    """A network lowered for mini-batches of `batch` rows.
+    """A network lowered for mini-batches of up to `batch` rows.
 
     Parameters
     ----------
-    network : sequence of Layer
-        Built; `stages` found no obstacle.
+    network : Network
+        Without an obstacle.
     parameters : Parameters
+        Of its dense layers.
+    mode : {"train", "test", "predict"}
     batch : int
-    loss : Loss, optional
-        Without it the plan only predicts. It must have a kernel (`loss_kernel`).
-    optimizer : Optimizer, optional
-        Without it the plan does not train. It must have a kernel.
-    slots : dict of str to ndarray
-        The optimizer's state, buffers of the shape of ``parameters.buffer``.
+    kernel : str, optional
+        The loss (`loss_kernel`), unless the plan only predicts.
+    fused : bool
+        Whether the loss takes in the last activation.
+    update : str, optional
+        The optimizer's kernel, for training.
+    slot : str, optional
+        The optimizer's slot; it is in `parameters`.
     predictions : bool
-        Whether training and testing give predictions too (for metrics in Python).
+        Whether training and testing give predictions too, for metrics in Python.
+
+    Attributes
+    ----------
+    rows_per_call : int
+        How many rows `run` does in about `SECONDS_PER_CALL`, by what it took so far.
     """
 
     def __init__(
         self,
-        network: Sequence[layers.Layer],
+        network: Network,
         parameters: Parameters,
+        mode: str,
         batch: int,
-        loss: losses.Loss | None = None,
-        optimizer: optimizers.Optimizer | None = None,
-        slots: dict[str, np.ndarray] | None = None,
+        kernel: str | None = None,
+        fused: bool = False,
+        update: str | None = None,
+        slot: str | None = None,
         predictions: bool = False,
     ) -> None:
-        self.parameters = parameters
-        self.batch = batch
-        self.core = _dispatch.core(parameters.memory.dtype)
+        self.parameters, self.mode, self.batch = parameters, mode, batch
+        self.kernel, self.fused, self.predictions = kernel, fused, predictions
+        self.dtype = parameters.memory.dtype
+        self.stages = list(network.stages)
+        self.outputs = self.stages[-1].columns
+        self.features = network.expect_weights()
+        self.core = _dispatch.core(self.dtype)
+        self._mode = getattr(self.core, mode.upper())
         self.plan = self.core.Plan(batch)
-        self.stages = stages(network)[0]
-        self.features = next(layer.features for layer in network if layer.features is not None)
-        self.work = batch * sum(stage.columns * stage.layer.features for stage in self.stages
-                                if stage.dense)  # fmt: skip
-        kernel, fused = (None, False) if loss is None else loss_kernel(loss, self.stages[-1])
+        self.key: Any = None  # by which the model finds it
+        self.rows_per_call = batch
+        # Multiply-adds for each row.
+        self.work = sum(layer.weights["kernel"].size for layer in parameters.dense)
+        self.work *= 3 if mode == "train" else 1
         head = len(self.stages) - fused  # stages that the loss sees the result of
         if fused and self.stages[-1].dense:
             # Its sigmoid is the loss's business; the probabilities are made only where asked for.
-            last = self.stages[-1]
-            self.stages[-1:] = [
-                Stage(last.layer, True, "linear", last.columns),
-                Stage(last.layer, False, last.activation, last.columns),
-            ]
+            last = self.stages.pop()
+            self.stages += [last._replace(activation="linear"), last._replace(dense=False)]
             head += 1
-        self._forward(head, kernel, predictions)
+        made = head if mode != "predict" and not predictions else len(self.stages)
+        self._forward(made, head)
         if kernel is not None:
-            self._loss(kernel, head, optimizer is not None)
-        if optimizer is not None:
-            self._backward(head, optimizer, slots or {})
+            self._loss(kernel, head)
+        if update is not None:
+            self._backward(head, update, slot)
 
-    def threads(self, mode: int) -> int:
-        """How many threads a step is worth."""
-        limit = _dispatch.get_num_threads()
+    def run(
+        self,
+        data: Examples,
+        order: np.ndarray | None,
+        start: int,
+        stop: int,
+        hyper: np.ndarray | None = None,
+        predictions: np.ndarray | None = None,
+    ) -> tuple[float, float]:
+        """Run mini-batches over the positions start..stop of `order`, or of the data as they lie.
+
+        Parameters
+        ----------
+        hyper : ndarray of shape (steps, 8)
+            Of the optimizer, for training.
+        predictions : ndarray of shape (at least stop, outputs)
+            Where to write the outputs, by position.
+
+        Returns
+        -------
+        loss, hits : float
+            The sums over the rows of the weighted losses, and of the rows predicted right.
+        """
+        rows = stop - start
+        x, y, weight = data
+        labels = y if y is not None and y.ndim == 1 else None
+        targets = y if labels is None else None
+        threads = self._threads(min(rows, self.batch))
+        begun = time.perf_counter()
+        sums = self.plan.run(
+            self._mode, x, labels, targets, weight, order, start, stop, hyper, predictions, threads
+        )
+        if rows == self.rows_per_call:
+            calls = SECONDS_PER_CALL / max(time.perf_counter() - begun, 1e-6)
+            self.rows_per_call = max(1, int(calls * rows / self.batch)) * self.batch
+        return sums
+
+    def calls(self, rows: int) -> Iterator[tuple[int, int]]:
+        """Positions (start, stop) of the calls of `run` that do all rows."""
+        start = 0
+        while start < rows:
+            stop = min(start + self.rows_per_call, rows)
+            yield start, stop
+            start = stop
+
+    def _threads(self, rows: int) -> int:
+        """How many threads a step on so many rows is worth."""
         if not self.core.openmp:
             return 1
-        work = self.work * (3 if mode == self.core.TRAIN else 1)
-        return max(1, min(limit, int(work / STEP_WORK_PER_THREAD)))
+        wanted = int(self.work * rows / STEP_WORK_PER_THREAD)
+        return max(1, min(_dispatch.get_num_threads(), wanted))
 
-    def run(self, mode: int, x: np.ndarray, start: int, stop: int, **data: Any) -> tuple[float, float]:
-        """Run mini-batches over positions start..stop; see ``Plan.run`` of the core.
-
-        data : y, weights, order, hyper, predictions; those that the mode needs.
-        """
-        y = data.get("y")
-        labels = y if y is not None and y.ndim == 1 else None
-        return self.plan.run(  # type: ignore[no-any-return]
-            mode, x, labels, None if labels is not None else y, data.get("weights"),
-            data.get("order"), start, stop, data.get("hyper"), data.get("predictions"),
-            self.threads(mode),
-        )  # fmt: skip
-
-    def _padded(self, buffer: np.ndarray, layer: Any, name: str) -> np.ndarray | None:
-        if name not in layer.weights:
-            return None
-        return self.parameters.padded(buffer, layer, name)
-
-    def _forward(self, head: int, kernel: str | None, predictions: bool) -> None:
-        core, memory, buffer = self.core, self.parameters.memory, self.parameters.buffer
-        columns = self.stages[head - 1].columns
-        everywhere = core.TRAIN | core.TEST | core.PREDICT
+    def _forward(self, made: int, head: int) -> None:
+        """Append the batch's way through the first `made` stages; the loss is at `head`."""
+        core, memory = self.core, self.parameters.memory
+        kernel, columns = self.kernel, self.stages[head - 1].columns
         x = memory.matrix(self.batch, self.features)[:, : self.features]
-        self.labels = np.zeros(self.batch, np.int64) if kernel and kernel.startswith("sparse") else None
-        self.targets = None
-        if kernel and self.labels is None:
-            self.targets = memory.matrix(self.batch, columns)[:, :columns]
-        self.weights = memory.flat(memory.width(self.batch)) if kernel else None
+        self.labels = self.targets = self.weights = None
+        if kernel is not None:
+            self.weights = memory.flat(memory.width(self.batch))
+            if kernel.startswith("sparse"):
+                self.labels = np.zeros(self.batch, np.int64)
+            else:
+                self.targets = memory.matrix(self.batch, columns)[:, :columns]
         self.plan.gather(x, self.labels, self.targets, self.weights)
-        self.inputs, self.outputs = [], []
-        for i, stage in enumerate(self.stages):
+        self.inputs: list[np.ndarray] = []
+        self.outputs_of: list[np.ndarray] = []
+        features = self.features
+        for stage in self.stages[:made]:
             y = memory.matrix(self.batch, stage.columns)
             self.inputs.append(x)
-            self.outputs.append(y)
-            modes = everywhere if i < head or predictions else core.PREDICT
+            self.outputs_of.append(y)
             if stage.dense:
-                self.plan.dense_forward(
-                    x, stage.layer.features,
-                    self._padded(buffer, stage.layer, "kernel"),
-                    self._padded(buffer, stage.layer, "bias"),
-                    core.ACTIVATIONS[stage.activation], y,
-                )  # fmt: skip
+                kernel_, bias = (
+                    self.parameters.padded(stage.layer, name) for name in ("kernel", "bias")
+                )
+                code = core.ACTIVATIONS[stage.activation]
+                self.plan.dense_forward(x, features, kernel_, bias, code, y)
             elif stage.activation.endswith("softmax"):
                 log = stage.activation.startswith("log")
-                self.plan.softmax(x, stage.columns, y, log, modes)
+                self.plan.softmax(x, stage.columns, y, log, self._mode)
             else:
-                self.plan.activate(core.ACTIVATIONS[stage.activation], x, y, modes)
-            x = y
-        self.plan.output(x, self.stages[-1].columns)
+                self.plan.activate(core.ACTIVATIONS[stage.activation], x, y, self._mode)
+            x, features = y, stage.columns
+        self.plan.output(x, features)
 
-    def _loss(self, kernel: str, head: int, train: bool) -> None:
+    def _loss(self, kernel: str, head: int) -> None:
         memory, columns = self.parameters.memory, self.stages[head - 1].columns
         rows = memory.width(self.batch)
-        self.dz = memory.matrix(self.batch, columns) if train else None
-        counts = kernel != "mean_squared_error"
+        self.dz = memory.matrix(self.batch, columns) if self.mode == "train" else None
+        hits = None if kernel == "mean_squared_error" else memory.flat(rows)
         self.plan.loss(
-            self.core.LOSSES[kernel], self.outputs[head - 1], columns, self.labels, self.targets,
-            self.weights, memory.flat(rows), memory.flat(rows) if counts else None, self.dz,
-        )  # fmt: skip
+            self.core.LOSSES[kernel],
+            self.outputs_of[head - 1],
+            columns,
+            self.labels,
+            self.targets,
+            self.weights,
+            memory.flat(rows),
+            hits,
+            self.dz,
+        )
 
-    def _backward(
-        self, head: int, optimizer: optimizers.Optimizer, slots: dict[str, np.ndarray]
-    ) -> None:
+    def _backward(self, head: int, update: str, slot: str | None) -> None:
         """Gradients flow down the stages; the update of each dense layer waits until the gradient
         of its input is there (`pending`), and then needs no barrier of its own."""
-        core, memory = self.core, self.parameters.memory
-        buffer, dz = self.parameters.buffer, self.dz
+        codes, memory, outputs = self.core.ACTIVATIONS, self.parameters.memory, self.outputs_of
+        dz: Any = self.dz
         last = self.stages[head - 1]
         if last.dense and last.activation != "linear":
-            self._slope(self.outputs[head - 1], last, dz, dz)
+            self._slope(outputs[head - 1], last, dz, dz)
         lowest = min(
             i for i, stage in enumerate(self.stages[:head]) if stage.dense and stage.layer.trainable
         )
-        pending: tuple[Any, ...] | None = None
+        pending: tuple[Stage, int, np.ndarray, np.ndarray] | None = None
         for i in range(head - 1, lowest - 1, -1):
             stage = self.stages[i]
             below = self.stages[i - 1] if i > lowest else None
-            dx = None
-            if below is not None:
-                dx = memory.matrix(self.batch, below.columns)
+            dx = None if below is None else memory.matrix(self.batch, below.columns)
             if stage.dense:
-                self._update(pending, core, buffer, slots, optimizer, sync=False)
+                features = self.stages[i - 1].columns if i else self.features
+                self._update(pending, update, slot, sync=False)
                 if below is not None:
-                    fused = below.activation if below.dense else "linear"
+                    fused = codes[below.activation] if below.dense else codes["linear"]
                     self.plan.dense_backward_input(
-                        dz, stage.columns, self._padded(buffer, stage.layer, "kernel"),
-                        stage.layer.features, self.outputs[i - 1], core.ACTIVATIONS[fused], dx,
-                    )  # fmt: skip
-                pending = (stage, self.inputs[i], dz) if stage.layer.trainable else None
+                        dz,
+                        stage.columns,
+                        self.parameters.padded(stage.layer, "kernel"),
+                        features,
+                        outputs[i - 1],
+                        fused,
+                        dx,
+                    )
+                moves = stage.layer.trainable
+                pending = (stage, features, self.inputs[i], dz) if moves else None
             elif below is not None:
-                self._slope(self.outputs[i], stage, dz, dx)
+                self._slope(outputs[i], stage, dz, dx)
                 if below.dense and below.activation != "linear":
-                    self._slope(self.outputs[i - 1], below, dx, dx)
-            dz = dx if dx is not None else dz
-        self._update(pending, core, buffer, slots, optimizer, sync=True)
+                    self._slope(outputs[i - 1], below, dx, dx)
+            dz = dz if dx is None else dx
+        self._update(pending, update, slot, sync=True)
 
-    def _slope(self, y: np.ndarray, stage: Stage, dy: np.ndarray, dx: np.ndarray) -> None:
+    def _slope(self, y: np.ndarray, stage: Stage, dy: Any, dx: Any) -> None:
         """Carry a gradient through an activation that no product takes in."""
         if stage.activation.endswith("softmax"):
             log = stage.activation.startswith("log")
@@ -343,20 +473,19 @@ class CompiledPlan:
             self.plan.activate_gradient(code, y, dy, stage.columns, dx)
 
     def _update(
-        self, pending: tuple[Any, ...] | None, core: Any, buffer: np.ndarray,
-        slots: dict[str, np.ndarray], optimizer: optimizers.Optimizer, sync: bool,
-    ) -> None:  # fmt: skip
+        self,
+        pending: tuple[Stage, int, np.ndarray, np.ndarray] | None,
+        update: str,
+        slot: str | None,
+        sync: bool,
+    ) -> None:
         """Append the update of a dense layer's weights."""
         if pending is None:
             return
-        stage, x, dz = pending
-        state = [
-            tuple(self._padded(slot, stage.layer, name) for slot in slots.values())
-            if name in stage.layer.weights else ()
-            for name in ("kernel", "bias")
-        ]  # fmt: skip
-        self.plan.dense_update(
-            x, stage.layer.features, dz, self._padded(buffer, stage.layer, "kernel"), state[0],
-            self._padded(buffer, stage.layer, "bias"), state[1],
-            core.UPDATES[optimizer.kernel_name], sync,
-        )  # fmt: skip
+        (layer, *_), features, x, dz = pending
+        kernel, bias = (self.parameters.padded(layer, name) for name in ("kernel", "bias"))
+        state: list[tuple[Any, ...]] = [(), ()]
+        if slot is not None:
+            state = [(self.parameters.padded(layer, name, slot),) for name in ("kernel", "bias")]
+        code = self.core.UPDATES[update]
+        self.plan.dense_update(x, features, dz, kernel, state[0], bias, state[1], code, sync)

@@ -29,7 +29,9 @@ class Progress:
             from tqdm import tqdm
 
             total = self.steps * max(0, self.last - self.first)
-            self.bar = tqdm(total=total, unit=" steps", unit_scale=True, leave=True, mininterval=0.1)
+            self.bar = tqdm(
+                total=total, unit=" steps", unit_scale=True, leave=True, mininterval=0.1
+            )
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,0 +1,128 @@
+"""The typed seam of every build of the compiled core (`_dispatch.core`).
+
+`real` is float32 or float64, as the build. A function takes plain arrays only (see seam.pxi); given
+others, it returns None with nothing changed. `threads` is an upper limit. The arrays of a plan are
+padded, their rows may lie apart, and it trusts its caller.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Real = NDArray[np.float32] | NDArray[np.float64]
+_Labels = NDArray[np.int64]
+
+level: str  # "v2", "v3", "v4" or "portable"
+precision: str  # "float32" or "float64"
+openmp: bool
+compiler: str
+lanes: int  # numbers of `real` in a whole logical vector
+
+ACTIVATIONS: dict[str, int]  # the elementwise ones
+ROW_ACTIVATIONS: dict[str, int]  # those over rows; for the functions here, not for a plan
+LOSSES: dict[str, int]
+UPDATES: dict[str, int]
+TRAIN: int  # modes of Plan.run; those of an operation are or'ed
+TEST: int
+PREDICT: int
+
+def matmul(
+    a: Any, b: Any, transpose_a: Any, transpose_b: Any, out: Any, threads: int
+) -> _Real | None: ...
+def dense_forward(
+    x: Any, kernel: Any, bias: Any, activation: int, out: Any, threads: int
+) -> _Real | None: ...
+def activate(code: int, x: Any, out: Any, threads: int) -> _Real | None: ...
+def activate_gradient(code: int, y: Any, dy: Any, out: Any, threads: int) -> _Real | None: ...
+def column_sum(x: Any, out: Any, threads: int) -> _Real | None: ...
+def loss(
+    code: int, y_pred: Any, y_true: Any, weights: Any, scale: float | None, threads: int
+) -> tuple[_Real, _Real] | None: ...
+def update(
+    code: int, hyper: tuple[float, ...], w: Any, g: Any, slots: tuple[Any, ...], threads: int
+) -> _Real | None: ...
+def fma_burn(n: int, threads: int) -> float: ...
+
+class Plan:
+    """A list of kernels over padded arrays of `batch` rows."""
+
+    def __init__(self, batch: int) -> None: ...
+    def gather(
+        self,
+        x: _Real,
+        labels: _Labels | None,
+        y: _Real | None,
+        weights: _Real | None,
+        sync: bool = True,
+    ) -> None: ...
+    def dense_forward(
+        self,
+        x: _Real,
+        k: int,
+        kernel: _Real,
+        bias: _Real | None,
+        activation: int,
+        y: _Real,
+        sync: bool = True,
+    ) -> None: ...
+    def dense_backward_input(
+        self,
+        dz: _Real,
+        m: int,
+        kernel: _Real,
+        k: int,
+        y: _Real,
+        activation: int,
+        dx: _Real,
+        sync: bool = True,
+    ) -> None: ...
+    def dense_update(
+        self,
+        x: _Real,
+        k: int,
+        dz: _Real,
+        kernel: _Real,
+        kernel_slots: tuple[_Real, ...],
+        bias: _Real | None,
+        bias_slots: tuple[_Real, ...],
+        optimizer: int,
+        sync: bool = True,
+    ) -> None: ...
+    def activate(self, code: int, x: _Real, y: _Real, modes: int, sync: bool = True) -> None: ...
+    def activate_gradient(
+        self, code: int, y: _Real, dy: _Real, cols: int, dx: _Real, sync: bool = True
+    ) -> None: ...
+    def softmax(
+        self, x: _Real, cols: int, y: _Real, log: bool, modes: int, sync: bool = True
+    ) -> None: ...
+    def softmax_gradient(
+        self, y: _Real, dy: _Real, cols: int, dx: _Real, log: bool, sync: bool = True
+    ) -> None: ...
+    def output(self, y: _Real, cols: int, sync: bool = False) -> None: ...
+    def loss(
+        self,
+        code: int,
+        y_pred: _Real,
+        cols: int,
+        labels: _Labels | None,
+        y_true: _Real | None,
+        weights: _Real | None,
+        values: _Real,
+        hits: _Real | None,
+        gradient: _Real | None,
+    ) -> None: ...
+    def run(
+        self,
+        mode: int,
+        x: _Real,
+        labels: _Labels | None,
+        y: _Real | None,
+        weights: _Real | None,
+        order: _Labels | None,
+        start: int,
+        stop: int,
+        hyper: _Real | None,
+        predictions: _Real | None,
+        threads: int,
+    ) -> tuple[float, float]: ...

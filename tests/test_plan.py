@@ -1,0 +1,415 @@
+"""The compiled plan: the bits of the eager road, of any threads and of any build."""
+
+import hashlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnn as fn
+from fastnn import _dispatch, losses, optimizers
+from fastnn.layers import Activation, Dense, Input, ReLU, Sigmoid, Softmax, Tanh
+from fastnn.plan import CompiledPlan, Memory, Network, Parameters
+
+FEATURES = 6
+LOSSES = {
+    "sparse": lambda: losses.SparseCategoricalCrossentropy(from_logits=True),
+    "one-hot": lambda: losses.CategoricalCrossentropy(from_logits=True),
+    "mse": losses.MeanSquaredError,
+    "binary": lambda: losses.BinaryCrossentropy(from_logits=True),
+}
+OPTIMIZERS = {
+    "sgd": (optimizers.SGD, {"learning_rate": 0.1}),
+    "momentum": (optimizers.Momentum, {"learning_rate": 0.05}),
+    "nesterov": (optimizers.SGD, {"learning_rate": 0.05, "momentum": 0.8, "nesterov": True}),
+    "adagrad": (optimizers.AdaGrad, {"learning_rate": 0.1}),
+}
+NETWORKS = {
+    "relu": lambda m: [Dense(17, "relu"), Dense(16, "relu"), Dense(m)],
+    "sigmoid": lambda m: [Dense(15, "sigmoid"), Dense(m, use_bias=False)],
+    "tanh": lambda m: [Input(FEATURES), Dense(33, "tanh"), Dense(m)],
+    "linear": lambda m: [Dense(1), Dense(m)],
+    "separate": lambda m: [Dense(9, "relu"), Sigmoid(), Dense(18), ReLU(), Tanh(), Dense(m)],
+    "softmax within": lambda m: [Dense(20), Softmax(), Dense(7, "log_softmax"), Dense(m)],
+    "activation first": lambda m: [Input(FEATURES), Tanh(), Dense(m)],
+    "activation last": lambda m: [Dense(5, "relu"), Dense(m), Activation("tanh")],
+    "softmax last": lambda m: [Dense(5, "relu"), Dense(m, "softmax")],
+    "frozen first": lambda m: [frozen(Dense(8, "tanh")), Dense(8, "relu"), Dense(m)],
+    "frozen within": lambda m: [Dense(8, "relu"), frozen(Dense(9)), Sigmoid(), Dense(m)],
+    "frozen last": lambda m: [Dense(8, "relu"), Dense(12), frozen(Dense(m, "sigmoid"))],
+}
+both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def frozen(layer):
+    layer.trainable = False
+    return layer
+
+
+def data(loss, n, m, seed=0):
+    rng = np.random.default_rng(seed)
+    y = {
+        "sparse": lambda: rng.integers(m, size=n),
+        "one-hot": lambda: np.eye(m)[rng.integers(m, size=n)],
+        "mse": lambda: rng.normal(size=(n, m)),
+        "binary": lambda: rng.integers(2, size=(n, m)),
+    }
+    return rng.normal(size=(n, FEATURES)), y[loss]()
+
+
+def eager(cls):
+    """The same optimizer, but in the user's own words, so that a model takes the eager road."""
+
+    class Own(cls):
+        def update_array(self, w, g, slots, iteration):
+            super().update_array(w, g, slots, iteration)
+
+    return Own
+
+
+def make(network, dtype, loss, optimizer, m, own=False, metrics=None):
+    fn.set_random_seed(5)
+    layers = NETWORKS[network](m)
+    for layer in layers:
+        if not isinstance(layer, Input):
+            layer.dtype = dtype
+    cls, config = OPTIMIZERS[optimizer]
+    model = fn.Sequential(layers)
+    model.compile((eager(cls) if own else cls)(**config), LOSSES[loss](), metrics)
+    model.build(FEATURES)
+    assert bool(model.obstacles()) == own
+    return model
+
+
+def bits(arrays):
+    return [np.ascontiguousarray(a).tobytes() for a in arrays]
+
+
+def slots(model):
+    return [state[name] for state in model.optimizer.slots for name in sorted(state)]
+
+
+def expect_same_bits(network, dtype, loss, optimizer, m, batch_size, weighted=False):
+    x, y = data(loss, 37, m)
+    options = {"batch_size": batch_size, "epochs": 2}
+    if weighted:
+        options["sample_weight"] = np.linspace(0, 2, 37)
+        if loss != "mse":
+            options["class_weight"] = {0: 0.5, 1: 3}
+    found, reported = [], []
+    for own in (False, True):
+        model = make(network, dtype, loss, optimizer, m, own)
+        before = model.get_weights()
+        history = model.fit(x, y, **options).history
+        found.append((bits(model.get_weights()), bits(slots(model)), model.optimizer.iterations))
+        reported.append(history["loss"])
+        changed = [(a != b).any() for a, b in zip(before, model.weights, strict=True)]
+        trainable = [layer.trainable for layer in model.layers for _ in layer.weights]
+        assert not any(c and not t for c, t in zip(changed, trainable, strict=True))
+        assert any(changed)
+    assert found[0] == found[1]
+    np.testing.assert_allclose(*reported, rtol=10 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("network", NETWORKS)
+@both_dtypes
+def test_plan_and_eager_road_give_the_same_bits(network, dtype, loss, optimizer):
+    columns = {"sparse": 10, "one-hot": 17, "mse": 2, "binary": 3}[loss]
+    expect_same_bits(network, dtype, loss, optimizer, columns, batch_size=8)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 36, 37, 64])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_same_for_any_batch_size_and_weights(loss, batch_size):
+    columns = {"sparse": 33, "one-hot": 2, "mse": 17, "binary": 1}[loss]
+    for dtype in ("float32", "float64"):
+        expect_same_bits("separate", dtype, loss, "momentum", columns, batch_size, weighted=True)
+
+
+# ---- the numeric contract --------------------------------------------------------------------
+
+
+def digests(threads):
+    """Digests of the weights after training, also of networks that several threads share."""
+    found = {}
+    rng = np.random.default_rng(1)
+    with fn.num_threads(threads):
+        for dtype, loss in itertools.product(("float32", "float64"), LOSSES):
+            model = make("separate", dtype, loss, "adagrad", 10)
+            x, y = data(loss, 90, 10)
+            model.fit(x, y, batch_size=16, epochs=2)
+            found[f"{dtype} {loss}"] = bits(model.get_weights())
+            for activation in ("relu", "tanh", "sigmoid"):
+                fn.set_random_seed(2)
+                sizes = (300, 200) if activation == "relu" else (150, 33)
+                layers = [Dense(size, activation, dtype=dtype) for size in sizes]
+                model = fn.Sequential([*layers, Dense(10, dtype=dtype)])
+                model.compile(optimizers.Momentum(0.02), LOSSES[loss]())
+                _, y = data(loss, 200, 10)
+                model.fit(rng.normal(size=(200, 100)), y, batch_size=64, epochs=1)
+                found[f"{dtype} {loss} {activation}"] = bits(model.get_weights())
+            rng = np.random.default_rng(1)
+    return {key: hashlib.sha256(b"".join(value)).hexdigest() for key, value in found.items()}
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    return digests(1)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 4])
+def test_same_bits_for_any_number_of_threads(one_thread, threads):
+    if not fn.show_config()["openmp"]:
+        pytest.skip("built without OpenMP")
+    assert digests(threads) == one_thread
+
+
+def test_the_large_network_is_shared():
+    core = _dispatch.core("float32")
+    if not core.openmp:
+        pytest.skip("built without OpenMP")
+    model = fn.Sequential([Dense(300), Dense(200), Dense(10)])
+    model.build(100)
+    plan = CompiledPlan(Network(model.layers), Parameters(model.layers), "predict", 64)
+    with fn.num_threads(4):
+        assert plan._threads(64) >= 2
+        assert plan._threads(1) == 1
+
+
+def test_same_bits_for_builds_with_fma(one_thread):
+    available = fn.show_config()["arch_available"]
+    if fn.show_config()["arch"] != "v4" or "v3" not in available:
+        pytest.skip("needs a machine and an installation with the v3 and v4 builds")
+    folders = [str(Path(fn.__file__).parents[1]), str(Path(__file__).parent)]
+    lower = subprocess.run(
+        [sys.executable, "-c", "import json, test_plan; print(json.dumps(test_plan.digests(2)))"],
+        env={**os.environ, "FASTNN_ARCH": "v3", "PYTHONPATH": os.pathsep.join(folders)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert lower.returncode == 0, lower.stderr
+    assert json.loads(lower.stdout) == one_thread
+
+
+# ---- against NumPy ---------------------------------------------------------------------------
+
+ACTIVATIONS = {
+    "linear": (lambda z: z, lambda y: np.ones_like(y)),
+    "relu": (lambda z: np.maximum(z, 0), lambda y: (y > 0) * 1.0),
+    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda y: y * (1 - y)),
+    "tanh": (np.tanh, lambda y: 1 - y * y),
+}
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def loss_gradient(loss, z, y):
+    if loss == "sparse":
+        return softmax(z) - np.eye(z.shape[1])[y]
+    if loss == "one-hot":
+        return softmax(z) - y
+    if loss == "mse":
+        return 2 * (z - y) / z.shape[1]
+    return (1 / (1 + np.exp(-z)) - y) / z.shape[1]
+
+
+def train_in_numpy(weights, activation, loss, optimizer, x, y, sample_weight, batch_size, epochs):
+    """Textbook back-propagation in float64; `weights`: kernel, bias, kernel, bias, …"""
+    weights = [w.astype(np.float64) for w in weights]
+    state = [np.full(w.shape, 0.1 if optimizer == "adagrad" else 0.0) for w in weights]
+    config = {"momentum": 0.9} | OPTIMIZERS[optimizer][1]
+    rate, momentum = config["learning_rate"], config["momentum"]
+    function, derivative = ACTIVATIONS[activation]
+    for start in itertools.chain(*[range(0, len(x), batch_size)] * epochs):
+        rows = slice(start, start + batch_size)
+        outputs = [x[rows]]
+        for i in range(0, len(weights), 2):
+            z = outputs[-1] @ weights[i] + weights[i + 1]
+            outputs.append(z if i == len(weights) - 2 else function(z))
+        dz = loss_gradient(loss, outputs[-1], y[rows])
+        dz = dz * (sample_weight[rows] / len(dz))[:, None]
+        gradients = []
+        for i in range(len(weights) - 2, -1, -2):
+            gradients[:0] = outputs[i // 2].T @ dz, dz.sum(axis=0)
+            dz = dz @ weights[i].T * derivative(outputs[i // 2]) if i else None
+        for w, g, s in zip(weights, gradients, state, strict=True):
+            if optimizer == "sgd":
+                w -= rate * g
+            elif optimizer == "adagrad":
+                s += g * g
+                w -= rate * g / np.sqrt(s + 1e-7)
+            else:
+                s[...] = momentum * s - rate * g
+                w += s if optimizer == "momentum" else momentum * s - rate * g
+    return weights
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@both_dtypes
+def test_training_against_numpy(dtype, activation, loss, optimizer):
+    x, y = data(loss, 41, 4)
+    weight = np.linspace(0.5, 1.5, 41)
+    if dtype == "float32":
+        x = x.astype(np.float32).astype(np.float64)
+    fn.set_random_seed(3)
+    layers = [Dense(19, activation, dtype=dtype), Dense(7, activation, dtype=dtype)]
+    model = fn.Sequential([*layers, Dense(4, dtype=dtype)])
+    model.build(FEATURES)
+    cls, config = OPTIMIZERS[optimizer]
+    model.compile(cls(**config), LOSSES[loss]())
+    rest = x, y, weight, 8, 2
+    expected = train_in_numpy(model.get_weights(), activation, loss, optimizer, *rest)
+    model.fit(x, y, batch_size=8, epochs=2, shuffle=False, sample_weight=weight)
+    # 12 steps; each product sums up to 19 numbers of about 1.
+    tolerance = 12 * 40 * np.finfo(dtype).eps
+    for found, wanted in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("last, loss, y", [
+    ("softmax", losses.SparseCategoricalCrossentropy, [0, 2, 1]),
+    ("softmax", losses.CategoricalCrossentropy, [[1, 0, 0], [0, 0.5, 0.5], [0, 1, 0]]),
+    ("sigmoid", losses.BinaryCrossentropy, [[1, 0, 0], [0, 1, 1], [0.5, 1, 0]]),
+])  # fmt: skip
+def test_probabilities_and_logits_train_alike(last, loss, y):
+    # The plan computes a loss on probabilities from the logits before them.
+    x = np.random.default_rng(1).normal(size=(3, 4))
+    found = {}
+    for way in ("fused", "separate", "logits", "eager"):
+        fn.set_random_seed(1)
+        layers = [Dense(5, "relu", dtype="float64"), Dense(3, dtype="float64")]
+        if way == "fused":
+            layers[-1].activation = fn.activations.get(last)
+        elif way != "logits":
+            layers.append(Activation(last, dtype="float64"))
+        model = fn.Sequential(layers)
+        cls = eager(optimizers.SGD) if way == "eager" else optimizers.SGD
+        model.compile(cls(0.5), loss(from_logits=way == "logits"), ["accuracy"])
+        history = model.fit(x, y, epochs=3, batch_size=2, shuffle=False).history
+        assert bool(model.obstacles()) == (way == "eager")
+        found[way] = [*model.get_weights(), history["loss"], history["accuracy"]]
+        found[way].append(list(model.evaluate(x, y).values()))
+        if way != "logits":
+            outputs = model.predict(x)
+            assert ((outputs > 0) & (outputs < 1)).all()
+    assert bits(found["fused"][:4]) == bits(found["separate"][:4]) == bits(found["logits"][:4])
+    for a, b in zip(found["fused"], found["eager"], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+# ---- memory ----------------------------------------------------------------------------------
+
+
+@both_dtypes
+def test_memory(dtype):
+    memory = Memory(dtype)
+    for columns in (1, 15, 16, 17, 512, 1024):
+        matrix = memory.matrix(3, columns)
+        assert matrix.shape == (3, memory.width(columns)) and not matrix.any()
+        assert matrix.ctypes.data % 64 == matrix.strides[0] % 64 == 0
+        assert matrix.strides[0] % 2048 != 0
+
+
+def test_parameters_move_the_weights():
+    layers = [Dense(17), Dense(3, use_bias=False)]
+    fn.Sequential(layers).build(5)
+    before = [layer.weights["kernel"].copy() for layer in layers]
+    parameters = Parameters(layers)
+    assert parameters.serve(layers) and not parameters.serve(layers[:1])
+    for layer, kernel in zip(layers, before, strict=True):
+        assert np.array_equal(layer.weights["kernel"], kernel)
+        assert np.shares_memory(layer.weights["kernel"], parameters.buffer)
+    assert parameters.padded(layers[1], "bias") is None
+    assert parameters.padded(layers[0], "kernel").shape == (5, 32)
+    velocity = parameters.slot("velocity", 0.25)[layers[1], "kernel"]
+    assert velocity.shape == (17, 3) and (velocity == 0.25).all()
+    assert parameters.slot("velocity", 0)[layers[1], "kernel"] is velocity
+    layers[0].bind("bias", np.zeros(17, np.float32))
+    assert not parameters.serve(layers)
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 33])
+def test_padding_never_leaks(n):
+    # Sigmoid makes 1/2 of the zeros beyond a row, infinities make NaN of them.
+    rng = np.random.default_rng(n)
+    x = rng.normal(size=(n, n))
+    x[0, 0] = np.inf
+    models = []
+    for own in (False, True):
+        fn.set_random_seed(4)
+        model = fn.Sequential([Dense(n, "sigmoid"), Dense(n, "tanh"), Softmax(), Dense(n)])
+        model.compile(
+            (eager(optimizers.Momentum) if own else optimizers.Momentum)(0.1), LOSSES["mse"]()
+        )
+        # Trained on what is infinite, then made finite again by hand and trained on the rest.
+        model.build(n)
+        start = model.get_weights()
+        with np.errstate(invalid="ignore"):
+            model.fit(x, np.zeros((n, n)), batch_size=4, shuffle=False)
+            strange = model.predict(x)
+        model.set_weights(start)
+        for velocity in slots(model):
+            velocity[...] = 0
+        finite = np.nan_to_num(x, posinf=1.0)
+        model.fit(finite, np.ones((n, n)), batch_size=4, epochs=2, shuffle=False)
+        models.append(bits([strange, model.predict(finite), *model.weights, *slots(model)]))
+        assert np.isfinite(model.predict(finite)).all()
+    assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_strange_inputs_stay_in_their_row(value):
+    model = fn.Sequential([Dense(33, "relu"), Dense(17, "tanh"), Dense(5, "softmax")])
+    x = np.random.default_rng(0).normal(size=(40, 7)).astype(np.float32)
+    clean = model.predict(x)
+    x[20, 3] = value
+    found = model.predict(x)
+    rest = np.arange(40) != 20
+    assert bits([found[rest]]) == bits([clean[rest]])
+    with np.errstate(invalid="ignore"):
+        assert bits([np.isnan(found[20])]) == bits([np.isnan(model(x)[20])])
+
+
+# ---- what a user changes behind the plan's back ------------------------------------------------
+
+
+def test_weights_of_another_shape_raise():
+    x, y = data("mse", 8, 3)
+    model = make("relu", "float32", "mse", "sgd", 3)
+    model.fit(x, y)
+    model.layers[1].weights["kernel"] = np.zeros((3, 16), np.float32)
+    for call in (lambda: model.predict(x), lambda: model.fit(x, y)):
+        with pytest.raises(ValueError, match=r"dense.*: kernel: expected shape \(17, 16\), got"):
+            call()
+    model.layers[1].weights["kernel"] = np.zeros((17, 16), np.float32)
+    model.layers[1].units = 40
+    with pytest.raises(ValueError, match=r"expected"):
+        model.predict(x)
+
+
+def test_network_obstacles():
+    class Swish:
+        def __call__(self, x):
+            return x
+
+        def gradient(self, y, dy):
+            return dy
+
+    assert Network([Dense(3, Swish())]).obstacles[0].startswith("activation <")
+    assert Network([Input(3)]).obstacles == ["no Dense layer"]
+    mixed = [Dense(3), Dense(3, dtype="float64")]
+    assert Network(mixed).obstacles == ["layers of different dtype"]
+    assert not Network([Input(3), Dense(3, dtype="float64")]).obstacles
