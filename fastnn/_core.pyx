@@ -13,8 +13,8 @@ A. A kernel is `cdef void name(void* args, const Step* step, int tid, int nthrea
    plan (plan.pxi) runs a list of them within one parallel region, with barriers between.
 B. The numeric contract: the same bits for any number of threads and any level with fused multiply-add.
    So no share depends on another's result, an element of a product is one chain over k, a sum over a
-   row is LANES lanes folded by one tree (or, in rows of up to LANES columns, ascending), and every product-and-sum is written as vfma or as two
-   operations (nothing is left to the compiler's contraction).
+   row is LANES lanes folded by one tree (or, in rows of up to LANES columns, ascending), and every
+   product-and-sum is written as vfma or as two operations (nothing is left to the compiler).
 C. What is done to a product (activation, derivative, optimizer step) is done tile by tile in L1, by
    the very functions that serve flat arrays (`activate_block`, `slope_block`, `update_block`), so that
    the eager road and the plan agree to the last bit.

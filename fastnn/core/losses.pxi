@@ -221,10 +221,9 @@ cdef inline vec row_part(vec v, Py_ssize_t j, Py_ssize_t cols) noexcept nogil:
 
 
 cdef inline vec row_vector_equal(vec logit, vec target) noexcept nogil:
-    """1 where (logit > 0) == (target > 1/2), else 0."""
+    """1 where the target is the class that the logit speaks for, 0 or 1; else 0."""
     cdef vec predicted = vif_gt(logit, vset(0), vset(1), vset(0))
-    cdef vec wanted = vif_gt(target, vset(0.5), vset(1), vset(0))
-    return vset(1) - vabs(predicted - wanted)
+    return vif_gt(vabs(predicted - target), vset(0), vset(0), vset(1))
 
 
 cdef inline real row_factor(Loss* a, Py_ssize_t i) noexcept nogil:
