@@ -15,7 +15,8 @@ cdef extern from *:
       #define SMALLEST_NORMAL 2.2250738585072014e-308
       #define SUBNORMAL_SCALE 18014398509481984.0 /* 2 ** SUBNORMAL_SHIFT */
       #define SUBNORMAL_SHIFT 54.0
-      enum { EXP_TERMS = 11, LOG_TERMS = 7 };
+      enum { EXP_TERMS = 11, TANH_TERMS = 11, LOG_TERMS = 7 };
+      #define TANH_P EXP_P
       static const real EXP_P[EXP_TERMS] = {
           0.5000000000000000044, 0.1666666666666668343, 0.04166666666666609367,
           0.008333333333317025213, 0.001388888888911586364, 0.0001984126989640749317,
@@ -34,34 +35,36 @@ cdef extern from *:
       #define SMALLEST_NORMAL 1.17549435e-38f
       #define SUBNORMAL_SCALE 33554432.0f    /* 2 ** 25 */
       #define SUBNORMAL_SHIFT 25.0f
-      enum { EXP_TERMS = 6, LOG_TERMS = 4 };
+      enum { EXP_TERMS = 6, TANH_TERMS = 5, LOG_TERMS = 3 };
+      static const real TANH_P[TANH_TERMS] = { /* tanh can do with one term less */
+          0.4999999345f, 0.1666652057f, 0.04166838836f, 0.008368724017f, 0.001381460549f};
       static const real EXP_P[EXP_TERMS] = {
           0.50000000677f, 0.166666658689f, 0.0416662948649f, 0.00833349703605f, 0.00139446669633f,
           0.000197903915428f};
-      static const real LOG_P[LOG_TERMS] = {
-          0.6666666564332105531f, 0.4000033570408105489f, 0.2853727384872146184f,
-          0.2358284971443557866f};
+      static const real LOG_P[LOG_TERMS] = {0.666667765482f, 0.399775187466f, 0.298723964674f};
     #endif
     #define ONE_OVER_LN2 ((real)1.44269504088896340736)
     """
     real ROUND_MAGIC, LN2_HIGH, LN2_LOW, EXP_MOST, EXP_LEAST, TANH_MOST, ONE_OVER_LN2
     real SMALLEST_NORMAL, SUBNORMAL_SCALE, SUBNORMAL_SHIFT
     enum: EXP_TERMS
+    enum: TANH_TERMS
     enum: LOG_TERMS
     const real* EXP_P
+    const real* TANH_P
     const real* LOG_P
 
 
-cdef inline forced exp_parts(vec x, vec* n, vec* q) noexcept nogil:
+cdef inline forced exp_parts(const int terms, const real* series, vec x, vec* n, vec* q) noexcept nogil:
     """exp(x) = 2**n * (1 + q), |x| moderate; n is left with ROUND_MAGIC added, as vpow2 wants it."""
     cdef vec magic = vset(ROUND_MAGIC)
     cdef vec t = vfma(x, vset(ONE_OVER_LN2), magic)
     cdef vec whole = t - magic
     cdef vec r = vfma(whole, vset(-LN2_LOW), vfma(whole, vset(-LN2_HIGH), x))
-    cdef vec p = vset(EXP_P[EXP_TERMS - 1])
+    cdef vec p = vset(series[terms - 1])
     cdef int i
-    for i in range(EXP_TERMS - 1):
-        p = vfma(p, r, vset(EXP_P[EXP_TERMS - 2 - i]))
+    for i in range(terms - 1):
+        p = vfma(p, r, vset(series[terms - 2 - i]))
     n[0] = t
     q[0] = vfma(r * r, p, r)
 
@@ -72,13 +75,13 @@ cdef inline forced vexp(vec x, vec* y) noexcept nogil:
     cdef vec t, q, half
     x = vmin(vset(EXP_MOST), x)
     x = vmax(vset(EXP_LEAST), x)
-    exp_parts(x, &t, &q)
+    exp_parts(EXP_TERMS, EXP_P, x, &t, &q)
     half = vfma(t - magic, vset(0.5), magic)
     y[0] = (q + vset(1)) * vpow2(half) * vpow2((t - half) + magic)
 
 
 cdef inline forced vlog(vec x, vec* y) noexcept nogil:
-    """y = log(x), at most 0.83 ULP off: x = 2**e * (1 + f), s = f / (2 + f),
+    """y = log(x), at most 0.85 ULP off: x = 2**e * (1 + f), s = f / (2 + f),
     log(1 + f) = f - f**2/2 + s * (f**2/2 + s**2 * R(s**2))."""
     cdef vec zero = vset(0), tiny = vset(SMALLEST_NORMAL)
     cdef vec scaled = vif_gt(tiny, x, x * vset(SUBNORMAL_SCALE), x)
@@ -93,9 +96,9 @@ cdef inline forced vlog(vec x, vec* y) noexcept nogil:
         r = vfma(r, z, vset(LOG_P[LOG_TERMS - 2 - i]))
     half = vset(0.5) * f * f
     value = vfma(e, vset(LN2_HIGH), f - (half - vfma(s, vfma(z, r, half), e * vset(LN2_LOW))))
-    value = vif_gt(x, vset(REAL_HUGE), x, value)       # +inf stays
-    value = vif_gt(x, zero, value, vset(REAL_NAN))     # negative and NaN: NaN
-    y[0] = vif_gt(vabs(x), zero, value, (x - x) - vset(REAL_INF))  # +-0: -inf; NaN stays
+    # Below 0: NaN; 0: -inf; inf and NaN stay.
+    value = vif_gt(x, zero, value, vif_gt(zero, x, vset(REAL_NAN), vset(-REAL_INF)))
+    y[0] = vif_gt(vset(REAL_INF), x, value, x)
 
 
 cdef inline forced vlog1p_unit(vec x, vec* y) noexcept nogil:
@@ -107,18 +110,19 @@ cdef inline forced vlog1p_unit(vec x, vec* y) noexcept nogil:
 
 
 cdef inline forced vtanh(vec x, vec* y) noexcept nogil:
-    """y = tanh(x), at most 1.64 ULP off: E / (E + 2) with E = expm1(2 |x|), no branch near zero."""
+    """y = tanh(x), at most 1.73 ULP off: E / (E + 2) with E = expm1(2 |x|), no branch near zero."""
     cdef vec magnitude = vabs(x)
+    cdef vec sign = vflip(x, magnitude)
     cdef vec t, q, scale, e, r
     magnitude = vmin(vset(TANH_MOST), magnitude)
-    exp_parts(magnitude + magnitude, &t, &q)
+    exp_parts(TANH_TERMS, TANH_P, magnitude + magnitude, &t, &q)
     scale = vpow2(t)
     e = vfma(scale, q, scale - vset(1))
     # One Newton step on the quotient takes back the roundings of e + 2 and of the division.
     r = vset(1) / (e + vset(2))
     t = e * r
     t = vfma(vfma(-t, e, vfma(vset(-2), t, e)), r, t)
-    y[0] = vcopysign(t, x)
+    y[0] = vflip(t, sign)
 
 
 cdef inline forced vsigmoid(vec x, vec* y) noexcept nogil:

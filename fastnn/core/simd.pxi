@@ -185,9 +185,7 @@ cdef extern from *:
         return from_bits((bits_of(t) << MANTISSA_BITS) + iset(ONE_BITS));
     }
     static inline vec vabs(vec x) { return from_bits(bits_of(x) & iset(~SIGN_BIT)); }
-    static inline vec vcopysign(vec x, vec sign) {
-        return from_bits((bits_of(x) & iset(~SIGN_BIT)) | (bits_of(sign) & iset(SIGN_BIT)));
-    }
+    static inline vec vflip(vec x, vec bits) { return from_bits(bits_of(x) ^ bits_of(bits)); }
     /* A positive normal x as 2 ** e * m, m in [sqrt(1/2), sqrt(2)); ROOT_HALF_BITS are sqrt(1/2)'s. */
     #ifdef FASTNN_DOUBLE
     #define ROOT_HALF_BITS ((real_bits)0x3fe6a09e667f3bcdLL)
@@ -289,7 +287,7 @@ cdef extern from *:
     vec vmax(vec a, vec b) noexcept nogil
     vec vpow2(vec t) noexcept nogil
     vec vabs(vec x) noexcept nogil
-    vec vcopysign(vec x, vec sign) noexcept nogil
+    vec vflip(vec x, vec bits) noexcept nogil
     vec vsplit(vec x, vec* e) noexcept nogil
     vec vload_part(const real* p, Py_ssize_t count, real fill) noexcept nogil
     void vstore_part(real* p, vec v, Py_ssize_t count) noexcept nogil
