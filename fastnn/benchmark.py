@@ -192,7 +192,8 @@ class Process:
         environment |= {"MKL_NUM_THREADS": limit, "VECLIB_MAXIMUM_THREADS": limit}
         self._label = contestant.label
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fastnn.benchmark", contestant.side, str(threads)],
+            # -P: not from the current folder, which may hold the source tree.
+            [sys.executable, "-P", "-m", "fastnn.benchmark", contestant.side, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

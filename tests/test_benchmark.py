@@ -6,6 +6,7 @@ Nothing here depends on a time.
 import json
 import re
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,6 +253,16 @@ def test_a_process_that_has_ended_is_named():
         process._process.wait()
         with pytest.raises(ConnectionError, match="the process of NumPy has ended"):
             process.describe()
+
+
+def test_a_process_does_not_run_the_source_tree_it_is_started_in(tmp_path, monkeypatch):
+    # `fastnn demo` is run from the clone, whose fastnn/ has no compiled core.
+    (tmp_path / "fastnn").mkdir()
+    (tmp_path / "fastnn" / "__init__.py").write_text("raise ImportError('the source tree')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(fn.__file__).parents[1]))
+    with Process(NUMPY, 1) as process:
+        assert process.describe()["numpy"] == np.__version__
 
 
 def test_the_environment_reaches_the_process():
