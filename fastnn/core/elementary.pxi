@@ -98,7 +98,7 @@ cdef inline forced vlog(vec x, vec* y) noexcept nogil:
     value = vfma(e, vset(LN2_HIGH), f - (half - vfma(s, vfma(z, r, half), e * vset(LN2_LOW))))
     # Below 0: NaN; 0: -inf; inf and NaN stay.
     value = vif_gt(x, zero, value, vif_gt(zero, x, vset(REAL_NAN), vset(-REAL_INF)))
-    y[0] = vif_gt(vset(REAL_INF), x, value, x)
+    y[0] = vif_gt(vset(REAL_INF), x, value, x + x)  # x + x quiets a signalling NaN
 
 
 cdef inline forced vlog1p_unit(vec x, vec* y) noexcept nogil:
