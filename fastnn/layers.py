@@ -241,6 +241,10 @@ class Layer(Part):
         """Return the number of outputs, M, for `features` inputs."""
         return features
 
+    def lowered_by(self) -> tuple[Any, ...]:
+        """Return the attributes that the compiled plan of a network depends on."""
+        return self.features, self.dtype
+
     def count_params(self) -> int:
         """Return the number of weights.
 
@@ -371,6 +375,9 @@ class Dense(Layer):
     def output_features(self, features: int) -> int:
         return self.units
 
+    def lowered_by(self) -> tuple[Any, ...]:
+        return self.features, self.dtype, self.activation, self.units
+
 
 class Activation(Layer):
     """Applies an activation, ``y = act(x)``.
@@ -397,6 +404,9 @@ class Activation(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         return _activate_gradient(self.activation, self._y, dy)
+
+    def lowered_by(self) -> tuple[Any, ...]:
+        return self.features, self.dtype, self.activation
 
 
 class ReLU(Activation):

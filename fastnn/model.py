@@ -17,16 +17,10 @@ from fastnn import _random, losses, metrics, optimizers
 from fastnn import _validate as check
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.layers import Layer
+from fastnn.memory import Parameters
 from fastnn.metrics import expect_targets
 from fastnn.metrics import get as get_metric
-from fastnn.plan import (
-    CompiledPlan,
-    Examples,
-    Network,
-    Parameters,
-    counted_by_kernel,
-    loss_kernel,
-)
+from fastnn.plan import CompiledPlan, Examples, Network, counted_by_kernel, loss_kernel
 from fastnn.progress import Progress
 
 __all__ = ["Sequential"]
@@ -455,7 +449,7 @@ class Sequential:
         obstacles = list(network.obstacles)
         if obstacles or self.loss is None:
             return obstacles
-        if loss_kernel(self.loss, network.stages[-1])[0] is None:
+        if loss_kernel(self.loss, network.last)[0] is None:
             obstacles.append(f"loss {self.loss.name}")
         if self.optimizer is not None and self.optimizer.kernel_name is None:
             obstacles.append(f"optimizer {self.optimizer.name}")
@@ -474,30 +468,33 @@ class Sequential:
             network = self._network = Network(self.layers)
         if network.obstacles:
             return None
-        kernel, fused, update, slot, predictions = None, False, None, None, False
+        kernel, fused, update, predictions = None, False, None, False
+        slots: tuple[str, ...] = ()
         frozen: tuple[bool, ...] = ()
         if mode != "predict":
             assert self.loss is not None
-            kernel, fused = loss_kernel(self.loss, network.stages[-1])
+            kernel, fused = loss_kernel(self.loss, network.last)
             if kernel is None:
                 return None
             predictions = not all(counted_by_kernel(m, kernel, fused) for m in self.metrics)
         if mode == "train":
             assert self.optimizer is not None
-            update, slot = self.optimizer.kernel_name, self.optimizer.slot_name
-            frozen = tuple(not layer.trainable for layer in network.dense)
+            update = self.optimizer.kernel_name
+            if self.optimizer.slot_name is not None:
+                slots = (self.optimizer.slot_name,)
+            frozen = tuple(not layer.trainable for layer in network.weighted)
             if update is None or all(frozen):
                 return None
         parameters = self._parameters
-        if parameters is None or not parameters.serve(network.dense):
+        if parameters is None or not parameters.serve(network.weighted):
             self._plans = {}
-            network.expect_weights()
-            parameters = self._parameters = Parameters(network.dense)
+            network.stages()  # raises if weights do not fit
+            parameters = self._parameters = Parameters(network.weighted)
         if update is not None:
             self._share_slots(parameters)
         # A single mini-batch runs in a plan for a power of two, so that few plans serve any size.
         capacity = batch if rows > batch else 1 << (rows - 1).bit_length()
-        what = mode, capacity, kernel, fused, update, slot, predictions
+        what = mode, capacity, kernel, fused, update, slots, predictions
         key = network, what, frozen
         plan = self._plans.pop(key, None)
         if plan is None or plan.parameters is not parameters:

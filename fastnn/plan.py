@@ -1,8 +1,9 @@
-"""Lowers a network to the compiled plan: what is padded, where it lies, and in which order it runs.
+"""Lowers a network to the compiled plan, and runs it over examples.
 
-A network of built-in parts becomes a list of kernels over preallocated arrays (`core.Plan`). The
-backward pass is ordered so that one barrier a layer is enough: the input gradient of a layer is
-computed before that layer's weights move, and beside the weight update of the layer above it.
+A network of built-in parts becomes a list of kernels over preallocated arrays (`core.Plan`): its
+stages (stages.py) forward, the loss, and the stages backward. The way back is ordered so that one
+barrier a layer is enough: the input gradient of a layer is computed before that layer's weights
+move, and beside the weight update of the layer above it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import _dispatch, activations, layers, losses, metrics
-from fastnn import _validate as check
-
-# Rows this many bytes apart (or a multiple) would share cache sets: they get one vector more.
-ALIASED_ROWS = 2048
+from fastnn import _dispatch, activations, losses, metrics
+from fastnn.layers import Dense, Layer
+from fastnn.memory import Parameters
+from fastnn.stages import ActivationStage, Lowering, Stage, stages_of
 
 # Multiply-adds of one training step below which a second thread costs more than it brings: the
 # barriers of a step take about half a microsecond each.
@@ -40,117 +40,8 @@ class Examples(NamedTuple):
         return Examples(self.x[rows], y, weight)
 
 
-class Memory:
-    """Zeroed arrays, 64-byte aligned, whose rows are padded to whole vectors.
-
-    Parameters
-    ----------
-    dtype : dtype
-        float32 or float64.
-    """
-
-    def __init__(self, dtype: Any) -> None:
-        self.dtype = np.dtype(dtype)
-        self.lanes = 64 // self.dtype.itemsize
-
-    def width(self, columns: int) -> int:
-        """`columns`, rounded up to whole vectors."""
-        return -(-columns // self.lanes) * self.lanes
-
-    def row_length(self, columns: int) -> int:
-        """The distance between rows of that many columns, in numbers."""
-        width = self.width(columns)
-        return width + self.lanes * (width * self.dtype.itemsize % ALIASED_ROWS == 0)
-
-    def flat(self, size: int) -> np.ndarray:
-        """(size,) zeros."""
-        item = self.dtype.itemsize
-        raw = np.zeros(size * item + 64, np.uint8)
-        start = -raw.ctypes.data % 64
-        return raw[start : start + size * item].view(self.dtype)
-
-    def matrix(self, rows: int, columns: int) -> np.ndarray:
-        """(rows, width(columns)) zeros."""
-        length = self.row_length(columns)
-        return self.flat(rows * length).reshape(rows, length)[:, : self.width(columns)]
-
-
-Place = tuple[layers.Layer, str]  # which weight: its layer and its name there
-
-
-class Parameters:
-    """The weights of dense layers in one flat, padded buffer, and buffers of the same shape.
-
-    Every layer's ``weights`` become views into the buffer.
-
-    Parameters
-    ----------
-    dense : sequence of Layer
-        Built Dense layers, all of one dtype.
-    """
-
-    def __init__(self, dense: Sequence[layers.Layer]) -> None:
-        self.dense = list(dense)
-        self.memory = Memory(self.dense[0].dtype)
-        self.size = 0
-        self._places: dict[Place, tuple[int, tuple[int, ...], int]] = {}
-        for layer in self.dense:
-            for name, weight in layer.weights.items():
-                length = self.memory.row_length(weight.shape[-1])
-                self._places[layer, name] = self.size, weight.shape, length
-                self.size += length * (weight.shape[0] if weight.ndim == 2 else 1)
-        self.buffer = self.memory.flat(self.size)
-        self._slots: dict[str, tuple[np.ndarray, dict[Place, np.ndarray]]] = {}
-        self._views = self._views_of(self.buffer)
-        for (layer, name), view in self._views.items():
-            layer.bind(name, view)
-
-    def serve(self, dense: Sequence[layers.Layer]) -> bool:
-        """Whether these layers are the ones, and still use this buffer."""
-        return self.dense == dense and all(
-            layer.weights.get(name) is view for (layer, name), view in self._views.items()
-        )
-
-    def slot(self, name: str, initial: float) -> dict[Place, np.ndarray]:
-        """The views of an optimizer's slot, in a buffer of the same shape, made at first."""
-        if name not in self._slots:
-            buffer = self.memory.flat(self.size)
-            # The padding too has a value that an update can go on with.
-            buffer[:] = initial
-            self._slots[name] = buffer, self._views_of(buffer)
-        return self._slots[name][1]
-
-    def padded(self, layer: layers.Layer, name: str, slot: str | None = None) -> np.ndarray | None:
-        """A weight, or its slot, with its padding; None if the layer has no such weight."""
-        if (layer, name) not in self._places:
-            return None
-        return self._padded(self.buffer if slot is None else self._slots[slot][0], (layer, name))
-
-    def _padded(self, buffer: np.ndarray, place: Place) -> np.ndarray:
-        start, shape, length = self._places[place]
-        rows = shape[0] if len(shape) == 2 else 1
-        whole = buffer[start : start + rows * length].reshape(rows, length)
-        whole = whole[:, : self.memory.width(shape[-1])]
-        return whole if len(shape) == 2 else whole[0]
-
-    def _views_of(self, buffer: np.ndarray) -> dict[Place, np.ndarray]:
-        return {
-            place: self._padded(buffer, place)[..., : shape[-1]]
-            for place, (_, shape, _) in self._places.items()
-        }
-
-
-class Stage(NamedTuple):
-    """One step of the forward pass: a dense layer with its fused activation, or an activation."""
-
-    layer: layers.Layer
-    dense: bool
-    activation: str
-    columns: int
-
-
 class Network:
-    """A stack of layers as stages of the forward pass.
+    """A stack of layers, looked at for what a plan can be made of.
 
     Parameters
     ----------
@@ -158,71 +49,40 @@ class Network:
 
     Attributes
     ----------
-    stages : list of Stage
-    dense : list of Layer
-        The layers with weights.
+    layers, weighted : list of Layer
+        All, and those with weights.
+    last : Stage or None
+        The last stage of the forward pass.
     obstacles : list of str
-        What keeps the network from being lowered; without any, `stages` is all of it.
+        What keeps the network from being lowered.
     """
 
-    def __init__(self, network: Sequence[layers.Layer]) -> None:
+    def __init__(self, network: Sequence[Layer]) -> None:
+        self.layers = list(network)
         self.seen = _seen(network)
-        self.stages: list[Stage] = []
-        self.obstacles: list[str] = []
-        self.dense = [layer for layer in network if isinstance(layer, layers.Dense)]
-        columns = (network[0].features or 0) if network else 0
-        for layer in network:
-            columns = self._add(layer, columns)
-        if not self.obstacles and not self.dense:
-            self.obstacles.append("no Dense layer")
+        self.weighted = [layer for layer in network if layer.weights or isinstance(layer, Dense)]
+        stages, self.obstacles = stages_of(network)
+        self.last = stages[-1] if stages else None
+        if not self.obstacles and not self.weighted:
+            self.obstacles.append("no layer with weights")
         if len({layer.dtype for layer in network if layer.dtype is not None}) > 1:
             self.obstacles.append("layers of different dtype")
 
-    def stands_for(self, network: Sequence[layers.Layer]) -> bool:
+    def stands_for(self, network: Sequence[Layer]) -> bool:
         """Whether these are still the layers, and as they were."""
         return self.seen == _seen(network)
 
-    def expect_weights(self) -> int:
-        """Raise ValueError unless weights fit the columns below and beside; return the inputs."""
-        features = first = self.stages[0].layer.features or 0
-        for layer, dense, _, columns in self.stages:
-            if dense:
-                for name, shape in (("kernel", (features, columns)), ("bias", (columns,))):
-                    if name in layer.weights:
-                        check.expect_shape(layer.weights[name], f"{layer.name}: {name}", shape)
-            features = columns
-        return first
-
-    def _add(self, layer: layers.Layer, columns: int) -> int:
-        if layer.kernel_name == "input":
-            return columns
-        columns = layer.output_features(columns)
-        if layer.kernel_name is None or not isinstance(layer, (layers.Dense, layers.Activation)):
-            self.obstacles.append(f"layer {layer.name} ({type(layer).__name__})")
-            return columns
-        activation, found = layer.activation, self.stages
-        name = activation.kernel_name if isinstance(activation, activations.Activation) else None
-        if name is None:
-            self.obstacles.append(f"activation {activation!r} of layer {layer.name}")
-            return columns
-        elementwise = not name.endswith("softmax")
-        if isinstance(layer, layers.Dense):
-            found.append(Stage(layer, True, name if elementwise else "linear", columns))
-            if not elementwise:
-                found.append(Stage(layer, False, name, columns))
-        elif elementwise and found and found[-1].dense and found[-1].activation == "linear":
-            found[-1] = found[-1]._replace(activation=name)
-        else:
-            found.append(Stage(layer, False, name, columns))
-        return columns
+    def stages(self) -> list[Stage]:
+        """New stages, whose weights fit; raises ValueError if they do not."""
+        stages, _ = stages_of(self.layers)
+        for stage in stages:
+            stage.expect_weights()
+        return stages
 
 
-def _seen(network: Sequence[layers.Layer]) -> list[tuple[Any, ...]]:
+def _seen(network: Sequence[Layer]) -> list[tuple[Any, ...]]:
     """What the stages depend on."""
-    return [
-        (layer, layer.features, layer.dtype, own.get("activation"), own.get("units"))
-        for layer, own in ((layer, vars(layer)) for layer in network)
-    ]
+    return [(layer, *layer.lowered_by()) for layer in network]
 
 
 # Loss on probabilities -> (activation before it, the kernel on logits that is the two in one).
@@ -233,13 +93,13 @@ _ON_PROBABILITIES = {
 }
 
 
-def loss_kernel(loss: losses.Loss, last: Stage) -> tuple[str | None, bool]:
+def loss_kernel(loss: losses.Loss, last: Stage | None) -> tuple[str | None, bool]:
     """The kernel of a loss, and whether it takes in the network's last activation too."""
     if loss.reduction != "sum_over_batch_size":
         return None, False
     pair = _ON_PROBABILITIES.get(type(loss))
     if pair is not None and not loss.from_logits:  # type: ignore[attr-defined]
-        return (pair[1], True) if pair[0] == last.activation else (None, False)
+        return (pair[1], True) if last is not None and pair[0] == last.ends_in else (None, False)
     return loss.kernel_name, False
 
 
@@ -262,7 +122,7 @@ class CompiledPlan:
     network : Network
         Without an obstacle.
     parameters : Parameters
-        Of its dense layers.
+        Of its layers with weights.
     mode : {"train", "test", "predict"}
     batch : int
     kernel : str, optional
@@ -271,8 +131,8 @@ class CompiledPlan:
         Whether the loss takes in the last activation.
     update : str, optional
         The optimizer's kernel, for training.
-    slot : str, optional
-        The optimizer's slot; it is in `parameters`.
+    slots : tuple of str
+        The optimizer's slots; they are in `parameters`.
     predictions : bool
         Whether training and testing give predictions too, for metrics in Python.
 
@@ -291,35 +151,35 @@ class CompiledPlan:
         kernel: str | None = None,
         fused: bool = False,
         update: str | None = None,
-        slot: str | None = None,
+        slots: tuple[str, ...] = (),
         predictions: bool = False,
     ) -> None:
         self.parameters, self.mode, self.batch = parameters, mode, batch
         self.kernel, self.fused, self.predictions = kernel, fused, predictions
         self.dtype = parameters.memory.dtype
-        self.stages = list(network.stages)
-        self.outputs = self.stages[-1].columns
-        self.features = network.expect_weights()
         self.core = _dispatch.core(self.dtype)
-        self._mode = getattr(self.core, mode.upper())
-        self.plan = self.core.Plan(batch)
         self.key: Any = None  # by which the model finds it
         self.rows_per_call = batch
+        stages = network.stages()
+        self.features, self.outputs = stages[0].features, stages[-1].columns
         # Multiply-adds for each row.
-        self.work = sum(layer.weights["kernel"].size for layer in parameters.dense)
+        self.work = sum(w.size for layer in parameters.layers for w in layer.weights.values())
         self.work *= 3 if mode == "train" else 1
-        head = len(self.stages) - fused  # stages that the loss sees the result of
-        if fused and self.stages[-1].dense:
+        head = len(stages) - fused  # stages that the loss sees the result of
+        last = stages[-1]
+        if fused and not isinstance(last, ActivationStage):
             # Its sigmoid is the loss's business; the probabilities are made only where asked for.
-            last = self.stages.pop()
-            self.stages += [last._replace(activation="linear"), last._replace(dense=False)]
+            stages.append(ActivationStage(last.layer, last.columns, last.activation))
+            last.activation = activations.linear
             head += 1
-        made = head if mode != "predict" and not predictions else len(self.stages)
-        self._forward(made, head)
+        made = head if mode != "predict" and not predictions else len(stages)
+        to = Lowering(self.core, parameters, mode, batch, update, slots)
+        self.plan, self._mode = to.plan, to.modes
+        logits = self._forward(to, stages[:made], head)
         if kernel is not None:
-            self._loss(kernel, head)
-        if update is not None:
-            self._backward(head, update, slot)
+            dz = self._loss(to, kernel, logits, stages[head - 1].columns)
+            if update is not None:
+                _backward(to, stages[:head], dz)
 
     def run(
         self,
@@ -373,119 +233,64 @@ class CompiledPlan:
         wanted = int(self.work * rows / STEP_WORK_PER_THREAD)
         return max(1, min(_dispatch.get_num_threads(), wanted))
 
-    def _forward(self, made: int, head: int) -> None:
-        """Append the batch's way through the first `made` stages; the loss is at `head`."""
-        core, memory = self.core, self.parameters.memory
-        kernel, columns = self.kernel, self.stages[head - 1].columns
-        x = memory.matrix(self.batch, self.features)[:, : self.features]
+    def _forward(self, to: Lowering, stages: Sequence[Stage], head: int) -> np.ndarray:
+        """Append the batch's way through the stages; return what comes out of the first `head`."""
+        columns = stages[head - 1].columns
+        x = logits = to.matrix(self.features)[:, : self.features]
         self.labels = self.targets = self.weights = None
-        if kernel is not None:
-            self.weights = memory.flat(memory.width(self.batch))
-            if kernel.startswith("sparse"):
+        if self.kernel is not None:
+            self.weights = to.memory.flat(to.memory.width(self.batch))
+            if self.kernel.startswith("sparse"):
                 self.labels = np.zeros(self.batch, np.int64)
             else:
-                self.targets = memory.matrix(self.batch, columns)[:, :columns]
+                self.targets = to.matrix(columns)[:, :columns]
         self.plan.gather(x, self.labels, self.targets, self.weights)
-        self.inputs: list[np.ndarray] = []
-        self.outputs_of: list[np.ndarray] = []
-        features = self.features
-        for stage in self.stages[:made]:
-            y = memory.matrix(self.batch, stage.columns)
-            self.inputs.append(x)
-            self.outputs_of.append(y)
-            if stage.dense:
-                kernel_, bias = (
-                    self.parameters.padded(stage.layer, name) for name in ("kernel", "bias")
-                )
-                code = core.ACTIVATIONS[stage.activation]
-                self.plan.dense_forward(x, features, kernel_, bias, code, y)
-            elif stage.activation.endswith("softmax"):
-                log = stage.activation.startswith("log")
-                self.plan.softmax(x, stage.columns, y, log, self._mode)
-            else:
-                self.plan.activate(core.ACTIVATIONS[stage.activation], x, y, self._mode)
-            x, features = y, stage.columns
-        self.plan.output(x, features)
+        for i, stage in enumerate(stages, start=1):
+            x = stage.forward(to, x)
+            if i == head:
+                logits = x
+        self.plan.output(x, stages[-1].columns)
+        return logits
 
-    def _loss(self, kernel: str, head: int) -> None:
-        memory, columns = self.parameters.memory, self.stages[head - 1].columns
-        rows = memory.width(self.batch)
-        self.dz = memory.matrix(self.batch, columns) if self.mode == "train" else None
-        hits = None if kernel == "mean_squared_error" else memory.flat(rows)
+    def _loss(self, to: Lowering, kernel: str, pred: np.ndarray, columns: int) -> Any:
+        """Append the loss of `pred`; return its gradient, if this plan trains."""
+        rows = to.memory.width(self.batch)
+        gradient = to.matrix(columns) if self.mode == "train" else None
+        hits = None if kernel == "mean_squared_error" else to.memory.flat(rows)
         self.plan.loss(
             self.core.LOSSES[kernel],
-            self.outputs_of[head - 1],
+            pred,
             columns,
             self.labels,
             self.targets,
             self.weights,
-            memory.flat(rows),
+            to.memory.flat(rows),
             hits,
-            self.dz,
+            gradient,
         )
+        return gradient
 
-    def _backward(self, head: int, update: str, slot: str | None) -> None:
-        """Gradients flow down the stages; the update of each dense layer waits until the gradient
-        of its input is there (`pending`), and then needs no barrier of its own."""
-        codes, memory, outputs = self.core.ACTIVATIONS, self.parameters.memory, self.outputs_of
-        dz: Any = self.dz
-        last = self.stages[head - 1]
-        if last.dense and last.activation != "linear":
-            self._slope(outputs[head - 1], last, dz, dz)
-        lowest = min(
-            i for i, stage in enumerate(self.stages[:head]) if stage.dense and stage.layer.trainable
-        )
-        pending: tuple[Stage, int, np.ndarray, np.ndarray] | None = None
-        for i in range(head - 1, lowest - 1, -1):
-            stage = self.stages[i]
-            below = self.stages[i - 1] if i > lowest else None
-            dx = None if below is None else memory.matrix(self.batch, below.columns)
-            if stage.dense:
-                features = self.stages[i - 1].columns if i else self.features
-                self._update(pending, update, slot, sync=False)
-                if below is not None:
-                    fused = codes[below.activation] if below.dense else codes["linear"]
-                    self.plan.dense_backward_input(
-                        dz,
-                        stage.columns,
-                        self.parameters.padded(stage.layer, "kernel"),
-                        features,
-                        outputs[i - 1],
-                        fused,
-                        dx,
-                    )
-                moves = stage.layer.trainable
-                pending = (stage, features, self.inputs[i], dz) if moves else None
-            elif below is not None:
-                self._slope(outputs[i], stage, dz, dx)
-                if below.dense and below.activation != "linear":
-                    self._slope(outputs[i - 1], below, dx, dx)
-            dz = dz if dx is None else dx
-        self._update(pending, update, slot, sync=True)
 
-    def _slope(self, y: np.ndarray, stage: Stage, dy: Any, dx: Any) -> None:
-        """Carry a gradient through an activation that no product takes in."""
-        if stage.activation.endswith("softmax"):
-            log = stage.activation.startswith("log")
-            self.plan.softmax_gradient(y, dy, stage.columns, dx, log)
-        else:
-            code = self.core.ACTIVATIONS[stage.activation]
-            self.plan.activate_gradient(code, y, dy, stage.columns, dx)
+def _backward(to: Lowering, stages: Sequence[Stage], dy: np.ndarray) -> None:
+    """Append the gradient's way down the stages, and the steps of all that moves.
 
-    def _update(
-        self,
-        pending: tuple[Stage, int, np.ndarray, np.ndarray] | None,
-        update: str,
-        slot: str | None,
-        sync: bool,
-    ) -> None:
-        """Append the update of a dense layer's weights."""
-        if pending is None:
-            return
-        (layer, *_), features, x, dz = pending
-        kernel, bias = (self.parameters.padded(layer, name) for name in ("kernel", "bias"))
-        state: list[tuple[Any, ...]] = [(), ()]
-        if slot is not None:
-            state = [(self.parameters.padded(layer, name, slot),) for name in ("kernel", "bias")]
-        code = self.core.UPDATES[update]
-        self.plan.dense_update(x, features, dz, kernel, state[0], bias, state[1], code, sync)
+    The step of a stage waits until the gradient of its inputs is there, for that reads the weights;
+    it then runs beside the next stage's work, and needs no barrier of its own.
+    """
+    stages[-1].slope(to, dy)
+    lowest = min(i for i, stage in enumerate(stages) if stage.moves)
+    waiting: tuple[Stage, np.ndarray] | None = None
+    for i in range(len(stages) - 1, lowest - 1, -1):
+        stage, dx = stages[i], dy
+        if waiting is not None:
+            waiting[0].move(to, waiting[1], sync=False)
+        if i > lowest:
+            below = stages[i - 1]
+            dx = to.matrix(below.columns)
+            stage.backward(to, dy, dx, below)
+            if not stage.takes_slope:
+                below.slope(to, dx)
+        waiting = (stage, dy) if stage.moves else None
+        dy = dx
+    if waiting is not None:
+        waiting[0].move(to, waiting[1], sync=True)

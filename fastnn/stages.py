@@ -1,0 +1,245 @@
+"""Stages: how each kind of layer becomes operations of the plan, forward, backward and update.
+
+A stage is one step of the forward pass. It appends its operations to the plan that a `Lowering`
+holds, and keeps the arrays that its way back needs. To lower a further kind of layer, write a
+stage and name the layer's kernel in `_STAGES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _validate as check
+from fastnn import activations
+from fastnn.layers import Layer
+from fastnn.memory import Parameters
+
+
+class Lowering:
+    """What the stages of one compiled plan have in common.
+
+    Parameters
+    ----------
+    core : module
+        The compiled core of the network's type.
+    parameters : Parameters
+        The weights of all its layers.
+    mode : {"train", "test", "predict"}
+    batch : int
+        Rows of a mini-batch.
+    update : str, optional
+        The optimizer's kernel, for training.
+    slots : tuple of str
+        The optimizer's slots; they are in `parameters`.
+    """
+
+    def __init__(
+        self,
+        core: Any,
+        parameters: Parameters,
+        mode: str,
+        batch: int,
+        update: str | None = None,
+        slots: tuple[str, ...] = (),
+    ) -> None:
+        self.core, self.parameters, self.mode, self.batch = core, parameters, mode, batch
+        self.memory = parameters.memory
+        self.plan = core.Plan(batch)
+        self.modes = getattr(core, mode.upper())
+        self.update, self.slots = update, slots
+
+    def matrix(self, columns: int) -> np.ndarray:
+        """A padded matrix of a row for each of the mini-batch."""
+        return self.memory.matrix(self.batch, columns)
+
+    def weight(self, layer: Layer, name: str) -> np.ndarray | None:
+        """A weight with its padding; None if the layer has no such weight."""
+        return self.parameters.padded(layer, name)
+
+    def states(self, layer: Layer, name: str) -> tuple[Any, ...]:
+        """The optimizer's slots of a weight, padded like it."""
+        return tuple(self.parameters.padded(layer, name, slot) for slot in self.slots)
+
+
+class Stage:
+    """One step of the forward pass.
+
+    Parameters
+    ----------
+    layer : Layer
+    features : int
+        Its inputs.
+
+    Attributes
+    ----------
+    columns : int
+        Its outputs.
+    y : ndarray
+        Their array, from `forward` on.
+    activation : Activation
+        What it applies to each of its outputs last.
+    """
+
+    # Whether an elementwise activation that comes next can become this stage's own, and whether
+    # `backward` carries the gradient through the activation of the stage below by itself.
+    takes_activation = False
+    takes_slope = False
+
+    y: np.ndarray
+
+    def __init__(self, layer: Layer, features: int) -> None:
+        self.layer, self.features = layer, features
+        self.columns = layer.output_features(features)
+        self.activation: activations.Activation = activations.linear
+
+    @property
+    def ends_in(self) -> str:
+        """The name of the activation that makes the outputs."""
+        return self.activation.name
+
+    @property
+    def moves(self) -> bool:
+        """Whether training changes weights of this stage."""
+        return False
+
+    def expect_weights(self) -> None:
+        """Raise ValueError unless the weights fit the inputs and outputs."""
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        """Append what computes the outputs from `x`, padded like them; return their array."""
+        raise NotImplementedError
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        """Append what computes the gradient of the inputs, `dx`, from that of the outputs.
+
+        `dy` has gone through this stage's activation already, as `slope` does it. No weight that
+        this reads may be moved before.
+        """
+        raise NotImplementedError
+
+    def slope(self, to: Lowering, dy: np.ndarray) -> None:
+        """Append what carries the gradient of the outputs through the activation, in place."""
+        if self.activation is not activations.linear:
+            code = to.core.ACTIVATIONS[self.activation.name]
+            to.plan.activate_gradient(code, self.y, dy, self.columns, dy)
+
+    def move(self, to: Lowering, dy: np.ndarray, sync: bool) -> None:
+        """Append the optimizer's step on the weights, `dy` being as in `backward`."""
+        raise NotImplementedError
+
+
+class DenseStage(Stage):
+    """A dense layer with the activation after it."""
+
+    takes_activation = True
+    takes_slope = True
+
+    @property
+    def moves(self) -> bool:
+        return self.layer.trainable
+
+    def expect_weights(self) -> None:
+        for name, shape in (("kernel", (self.features, self.columns)), ("bias", (self.columns,))):
+            if name in self.layer.weights:
+                check.expect_shape(self.layer.weights[name], f"{self.layer.name}: {name}", shape)
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        self.x, self.y = x, to.matrix(self.columns)
+        kernel, bias = (to.weight(self.layer, name) for name in ("kernel", "bias"))
+        code = to.core.ACTIVATIONS[self.activation.name]
+        to.plan.dense_forward(x, self.features, kernel, bias, code, self.y)
+        return self.y
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        code = to.core.ACTIVATIONS[below.activation.name]
+        kernel = to.weight(self.layer, "kernel")
+        to.plan.dense_backward_input(dy, self.columns, kernel, self.features, below.y, code, dx)
+
+    def move(self, to: Lowering, dy: np.ndarray, sync: bool) -> None:
+        layer, code = self.layer, to.core.UPDATES[to.update]
+        kernel, bias = (to.weight(layer, name) for name in ("kernel", "bias"))
+        states = [to.states(layer, name) for name in ("kernel", "bias")]
+        to.plan.dense_update(
+            self.x, self.features, dy, kernel, states[0], bias, states[1], code, sync
+        )
+
+
+class ActivationStage(Stage):
+    """An elementwise activation that no other stage takes in."""
+
+    def __init__(self, layer: Layer, features: int, function: activations.Activation) -> None:
+        super().__init__(layer, features)
+        self.columns = features
+        self.function = function
+
+    @property
+    def ends_in(self) -> str:
+        return self.function.name
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        self.y = to.matrix(self.columns)
+        to.plan.activate(to.core.ACTIVATIONS[self.function.name], x, self.y, to.modes)
+        return self.y
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        code = to.core.ACTIVATIONS[self.function.name]
+        to.plan.activate_gradient(code, self.y, dy, self.columns, dx)
+
+
+class SoftmaxStage(ActivationStage):
+    """Softmax, or its logarithm."""
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        self.y = to.matrix(self.columns)
+        log = self.function.name == "log_softmax"
+        to.plan.softmax(x, self.columns, self.y, log, to.modes)
+        return self.y
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        log = self.function.name == "log_softmax"
+        to.plan.softmax_gradient(self.y, dy, self.columns, dx, log)
+
+
+# By the layer's kernel; "input" makes no stage, and "activation" is told apart by its function.
+_STAGES: dict[str, type[Stage]] = {"dense": DenseStage}
+
+
+def stages_of(network: Sequence[Layer]) -> tuple[list[Stage], list[str]]:
+    """Return the stages of a stack of layers, and what keeps it from being lowered.
+
+    Without any such obstacle, the stages are all of the network.
+    """
+    stages: list[Stage] = []
+    obstacles: list[str] = []
+    features = (network[0].features or 0) if network else 0
+    for layer in network:
+        kind = layer.kernel_name
+        if kind in _STAGES:
+            stages.append(_STAGES[kind](layer, features))
+        elif kind not in ("input", "activation"):
+            obstacles.append(f"layer {layer.name} ({type(layer).__name__})")
+        features = layer.output_features(features)
+        function = getattr(layer, "activation", activations.linear)
+        if kind is None or function is activations.linear:
+            continue
+        if not isinstance(function, activations.Activation) or function.kernel_name is None:
+            obstacles.append(f"activation {function!r} of layer {layer.name}")
+        else:
+            _apply(function, layer, features, stages)
+    return stages, obstacles
+
+
+def _apply(
+    function: activations.Activation, layer: Layer, features: int, stages: list[Stage]
+) -> None:
+    """Let the last stage apply the function, or put a stage of its own on top."""
+    last = stages[-1] if stages else None
+    if function.name.endswith("softmax"):
+        stages.append(SoftmaxStage(layer, features, function))
+    elif last is not None and last.takes_activation and last.activation is activations.linear:
+        last.activation = function
+    else:
+        stages.append(ActivationStage(layer, features, function))
