@@ -23,7 +23,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -143,6 +143,8 @@ class Layer(Part):
     """
 
     _formula = ("build", "forward", "backward")
+    # Names of the attributes that the compiled plan of a network depends on.
+    lowered_by: ClassVar[tuple[str, ...]] = ("features", "dtype")
 
     def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
         self.name = _automatic_name(type(self)) if name is None else str(name)
@@ -241,10 +243,6 @@ class Layer(Part):
         """Return the number of outputs, M, for `features` inputs."""
         return features
 
-    def lowered_by(self) -> tuple[Any, ...]:
-        """Return the attributes that the compiled plan of a network depends on."""
-        return self.features, self.dtype
-
     def count_params(self) -> int:
         """Return the number of weights.
 
@@ -328,6 +326,7 @@ class Dense(Layer):
     """
 
     _kernel = "dense"
+    lowered_by = ("features", "dtype", "activation", "units")
 
     def __init__(
         self,
@@ -375,9 +374,6 @@ class Dense(Layer):
     def output_features(self, features: int) -> int:
         return self.units
 
-    def lowered_by(self) -> tuple[Any, ...]:
-        return self.features, self.dtype, self.activation, self.units
-
 
 class Activation(Layer):
     """Applies an activation, ``y = act(x)``.
@@ -391,6 +387,7 @@ class Activation(Layer):
     """
 
     _kernel = "activation"
+    lowered_by = ("features", "dtype", "activation")
 
     def __init__(
         self, activation: Any, name: str | None = None, dtype: DTypeLike | None = None
@@ -404,9 +401,6 @@ class Activation(Layer):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         return _activate_gradient(self.activation, self._y, dy)
-
-    def lowered_by(self) -> tuple[Any, ...]:
-        return self.features, self.dtype, self.activation
 
 
 class ReLU(Activation):

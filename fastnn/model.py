@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _random, losses, metrics, optimizers
+from fastnn import _dispatch, _random, losses, metrics, optimizers
 from fastnn import _validate as check
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.layers import Layer
@@ -25,8 +25,9 @@ from fastnn.progress import Progress
 
 __all__ = ["Sequential"]
 
-# Rows that a plan computes together in `predict` and `evaluate`: they change no result.
-INFERENCE_ROWS = 256
+# Rows that a plan computes together in `predict` and `evaluate`, whole tiles of 14 or 6 rows:
+# they change no result.
+INFERENCE_ROWS = 252
 PLANS_KEPT = 4
 
 
@@ -70,6 +71,8 @@ class Sequential:
         self.stop_training = False
         self._parameters: Parameters | None = None
         self._plans: dict[Any, CompiledPlan] = {}
+        # A plan that `predict_on_batch` goes to first: it sees by itself whether it is up to date.
+        self._swift: Any = None
         self._network = Network([])
         # Whose slots `_moved_by` holds, by layer and name, and the slots of what is frozen now.
         self._moved_by: optimizers.Optimizer | None = None
@@ -80,7 +83,13 @@ class Sequential:
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy makes plans of its own, over its own weights.
-        return self.__dict__ | {"_parameters": None, "_plans": {}, "_network": Network([])}
+        own: dict[str, Any] = {
+            "_parameters": None,
+            "_plans": {},
+            "_swift": None,
+            "_network": Network([]),
+        }
+        return self.__dict__ | own
 
     # ---- building ----------------------------------------------------------------------------
 
@@ -414,6 +423,10 @@ class Sequential:
         out : ndarray of shape (n, outputs), optional
             Where to write them, in C order.
         """
+        if self._swift is not None:
+            done = self._swift.predict(x, out, _dispatch.threads)
+            if done is not None:
+                return done
         return self._predict(x, None, out)
 
     def __call__(self, x: ArrayLike, training: bool = False) -> np.ndarray:
@@ -492,8 +505,11 @@ class Sequential:
             parameters = self._parameters = Parameters(network.weighted)
         if update is not None:
             self._share_slots(parameters)
-        # A single mini-batch runs in a plan for a power of two, so that few plans serve any size.
+        # A single mini-batch runs in a plan for a power of two, so that few plans serve any size;
+        # predictions of any number of rows in one and the same.
         capacity = batch if rows > batch else 1 << (rows - 1).bit_length()
+        if mode == "predict":
+            capacity = INFERENCE_ROWS
         what = mode, capacity, kernel, fused, update, slots, predictions
         key = network, what, frozen
         plan = self._plans.pop(key, None)
@@ -655,13 +671,17 @@ class Sequential:
         if not self.built:
             self.build(features)
         batch = n if batch is None else batch
-        plan = self._take_plan("predict", n, min(batch, INFERENCE_ROWS))
+        plan = self._take_plan("predict", n, INFERENCE_ROWS)
         if plan is not None:
             try:
                 for start, stop in plan.calls(n):
                     plan.run(Examples(x), None, start, stop, None, out)
             finally:
-                self._put_plan(plan)
+                if self._swift is None or not self._swift.stands():
+                    plan.watch(self)
+                    self._swift = plan.plan
+                else:
+                    self._put_plan(plan)
             return out
         for start in range(0, n, batch):
             out[start : start + batch] = self(x[start : start + batch])

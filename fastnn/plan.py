@@ -17,7 +17,7 @@ import numpy as np
 from fastnn import _dispatch, activations, losses, metrics
 from fastnn.layers import Dense, Layer
 from fastnn.memory import Parameters
-from fastnn.stages import ActivationStage, Lowering, Stage, stages_of
+from fastnn.stages import ActivationStage, DenseStage, Lowering, Stage, stages_of
 
 # Multiply-adds of one training step below which a second thread costs more than it brings: the
 # barriers of a step take about half a microsecond each.
@@ -82,7 +82,7 @@ class Network:
 
 def _seen(network: Sequence[Layer]) -> list[tuple[Any, ...]]:
     """What the stages depend on."""
-    return [(layer, *layer.lowered_by()) for layer in network]
+    return [(layer, *(getattr(layer, name) for name in layer.lowered_by)) for layer in network]
 
 
 # Loss on probabilities -> (activation before it, the kernel on logits that is the two in one).
@@ -218,6 +218,16 @@ class CompiledPlan:
             self.rows_per_call = max(1, int(calls * rows / self.batch)) * self.batch
         return sums
 
+    def watch(self, model: Any) -> None:
+        """Make ready for `core.Plan.predict`: say what it must find unchanged in the model."""
+        watched = [(vars(model), "layers", model.layers)]
+        for layer in model.layers:
+            own = vars(layer)
+            watched += [(own, name, own.get(name)) for name in (*layer.lowered_by, "weights")]
+            watched += [(layer.weights, name, weight) for name, weight in layer.weights.items()]
+        network = model.layers, tuple(model.layers)
+        self.plan.stand_for(self.features, self.work, STEP_WORK_PER_THREAD, network, tuple(watched))
+
     def calls(self, rows: int) -> Iterator[tuple[int, int]]:
         """Positions (start, stop) of the calls of `run` that do all rows."""
         start = 0
@@ -236,7 +246,9 @@ class CompiledPlan:
     def _forward(self, to: Lowering, stages: Sequence[Stage], head: int) -> np.ndarray:
         """Append the batch's way through the stages; return what comes out of the first `head`."""
         columns = stages[head - 1].columns
-        x = logits = to.matrix(self.features)[:, : self.features]
+        x: Any = None
+        if self.mode == "train" or not isinstance(stages[0], DenseStage):
+            x = to.matrix(self.features)[:, : self.features]
         self.labels = self.targets = self.weights = None
         if self.kernel is not None:
             self.weights = to.memory.flat(to.memory.width(self.batch))
@@ -245,6 +257,7 @@ class CompiledPlan:
             else:
                 self.targets = to.matrix(columns)[:, :columns]
         self.plan.gather(x, self.labels, self.targets, self.weights)
+        logits = x
         for i, stage in enumerate(stages, start=1):
             x = stage.forward(to, x)
             if i == head:

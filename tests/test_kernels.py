@@ -65,6 +65,17 @@ def test_large_sizes(key, dtype):
         assert_within_bounds(CASES[key], CASES[key].arguments(n, k, m, dtype), dtype)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("m", [63, 64, 128, 200, 256])
+@both_dtypes
+def test_few_rows_have_the_bits_of_many(n, m, dtype, rng):
+    # Few rows are multiplied in wider tiles.
+    x, kernel, bias = rng.standard_normal((20, 70)), rng.standard_normal((70, m)), rng.random(m)
+    x, kernel, bias = (a.astype(dtype) for a in (x, kernel, bias))
+    whole = kernels.dense_forward(x, kernel, bias, "relu")
+    assert kernels.dense_forward(x[:n], kernel, bias, "relu").tobytes() == whole[:n].tobytes()
+
+
 # ---- inputs of any layout and type -------------------------------------------------------------
 
 

@@ -929,11 +929,52 @@ def test_predictions_in_several_threads(rng):
     found = []
 
     def predict():
-        for _ in range(40):
+        for _ in range(20):
             found.append(model.predict(x).tobytes())
+            found.append(model.predict_on_batch(x).tobytes())
 
     assert in_threads(*[predict] * 4) == []
     assert len(found) == 160 and set(found) == {expected}
+
+
+def test_predict_on_batch_sees_every_change(rng):
+    # Its short way holds a plan made before.
+    model = make(layers=[Dense(17, "relu"), Dense(9, "tanh"), Dense(3)])
+    x = rng.normal(size=(5, 20)).astype(np.float32)
+
+    def expect_current():
+        for n in (1, 5):
+            found = model.predict_on_batch(x[:n])
+            assert found.tobytes() == model(x[:n]).tobytes()
+            assert model.predict_on_batch(x[:n]).tobytes() == found.tobytes()  # the short way
+        return found.tobytes()
+
+    def to_weight():
+        model.layers[0].weights["kernel"][...] *= 2
+
+    def to_memory():
+        model.layers[0].weights["kernel"] = 3 * model.layers[0].weights["kernel"]
+
+    def to_activation():
+        model.layers[1].activation = fn.activations.sigmoid
+
+    def to_layers():
+        model.layers = [*model.layers]
+        model.layers[1] = Dense(9, "relu")
+        model.layers[1].build(17)
+
+    def to_length():
+        model.add(fn.layers.Softmax())
+
+    results = [expect_current()]
+    for change in (to_weight, to_memory, to_activation, to_layers, to_length):
+        change()
+        results.append(expect_current())
+    assert len(set(results)) == len(results)
+    with pytest.raises(ValueError, match="x: expected 20 features, got 19"):
+        model.predict_on_batch(np.ones((1, 19), np.float32))
+    assert model.predict_on_batch(x.astype(np.float64)).tobytes() == results[-1]
+    assert model.predict_on_batch(x[:, ::-1][:, ::-1]).tobytes() == results[-1]
 
 
 @both_roads

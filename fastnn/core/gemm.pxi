@@ -21,6 +21,9 @@ cdef enum:
     # Packing A took 1024**3 from 67 to 90 per cent of peak.
     ALIASED_ROWS = 2048
     PAGE_SLACK = 64
+    # Up to so many rows, tiles are FLAT_NV vectors wide: the product is bound by reading B, which is
+    # read in longer runs then, and a few accumulators would wait for each other.
+    FLAT_ROWS = 2
 
 # Multiply-adds below which a second thread costs more than it brings (about 4 microseconds).
 cdef double GEMM_WORK_PER_THREAD = 150e3
@@ -35,7 +38,7 @@ cdef enum FinishKind:
 
 cdef struct Gemm:
     Py_ssize_t m, n, k
-    const real* a         # IN (m, k), or (k, m) if trans_a
+    const real* a         # IN (m, k), or (k, m) if trans_a; NULL: the step's rows of its data
     Py_ssize_t lda
     const real* b         # IN (k, n), or (n, k) if trans_b
     Py_ssize_t ldb
@@ -53,7 +56,7 @@ cdef struct Gemm:
     char* scratch         # nthreads * scratch_bytes
     size_t scratch_bytes
 
-cdef real ZEROS[64]       # the row that a product without bias starts from
+cdef real ZEROS[FLAT_NV * LANES]       # the row that a product without bias starts from
 
 
 cdef inline forced tile(const int mr, const int nv, const bint trans_a, Py_ssize_t k,
@@ -89,6 +92,39 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, Py_ssize
     for i in range(mr):
         for j in range(nv):
             vstore(c + i * ldc + j * VW, acc[i][j])
+
+
+cdef inline forced flat_tile(const int mr, Py_ssize_t k, const real* a, Py_ssize_t lda, const real* b,
+                             Py_ssize_t ldb, const real* start, Py_ssize_t ldstart, real* c,
+                             Py_ssize_t ldc) noexcept nogil:
+    """C = start + A B on mr rows and FLAT_NV vectors."""
+    cdef vec acc[FLAT_ROWS][FLAT_NV]
+    cdef vec x[FLAT_ROWS]
+    cdef vec row
+    cdef Py_ssize_t p
+    cdef int i, j
+    for i in range(mr):
+        for j in range(FLAT_NV):
+            acc[i][j] = vload(start + i * ldstart + j * VW)
+    for p in range(k):
+        for i in range(mr):
+            x[i] = vset(a[i * lda + p])
+        for j in range(FLAT_NV):
+            row = vload(b + p * ldb + j * VW)
+            for i in range(mr):
+                acc[i][j] = vfma(x[i], row, acc[i][j])
+    for i in range(mr):
+        for j in range(FLAT_NV):
+            vstore(c + i * ldc + j * VW, acc[i][j])
+
+
+cdef void any_flat_tile(int mr, Py_ssize_t k, const real* a, Py_ssize_t lda, const real* b,
+                        Py_ssize_t ldb, const real* start, Py_ssize_t ldstart, real* c,
+                        Py_ssize_t ldc) noexcept nogil:
+    if mr == 1:
+        flat_tile(1, k, a, lda, b, ldb, start, ldstart, c, ldc)
+    else:
+        flat_tile(2, k, a, lda, b, ldb, start, ldstart, c, ldc)
 
 
 cdef inline forced tile_of_height(const int nv, const bint trans_a, int mr, Py_ssize_t k,
@@ -202,7 +238,7 @@ cdef void gemm_prepare(Gemm* g) noexcept nogil:
     cdef Py_ssize_t tall = g.k if g.trans_a else min(g.m, BLOCK_ROWS)
     cdef bint aliased_b = row_b % ALIASED_ROWS == 0
     g.depth = g.k if g.finish == FINISH_UPDATE else min(g.k, PANEL_DEPTH)
-    g.pack_a = row_a % ALIASED_ROWS == 0 and tall >= 8 and g.n >= 8 * NV * VW
+    g.pack_a = (g.a == NULL or row_a % ALIASED_ROWS == 0) and tall >= 8 and g.n >= 8 * NV * VW
     g.pack_b = g.trans_b or (g.m >= PACK_ROWS and (aliased_b or row_b >= FAR_ROWS) and g.k >= 128)
     g.scratch_bytes = (g.depth * NV * VW + MR * NV * VW) * sizeof(real) + PAGE_SLACK
     if g.pack_a:
@@ -247,33 +283,44 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
     cdef real* packed_panel = <real*>(g.scratch + g.scratch_bytes * tid)
     cdef real* small = packed_panel + g.depth * NV * VW     # one tile
     cdef real* packed_a = small + MR * NV * VW
-    cdef int mr, nv
-    cdef bint edge, apart
+    cdef const real* rows = g.a
+    cdef Py_ssize_t ldrows = g.lda
+    cdef int mr, nv, flat
+    cdef bint edge, apart, pack_a = g.pack_a
     cdef real edge_bias[NV * VW]
     cdef const real* ahead[2]
     gemm_share(g, tid, nthreads, &first, &last, &v0, &v1)
     if first >= last or v0 >= v1:
         return
+    if rows == NULL:
+        ldrows = step.lddata
+        rows = step.data + step.first * ldrows
+        pack_a = pack_a and ldrows * sizeof(real) % ALIASED_ROWS == 0
+    flat = NV
+    if last - first <= FLAT_ROWS and not g.trans_a and not g.trans_b and not g.pack_b:
+        flat = FLAT_NV
     k0 = 0
     while True:
         kc = min(g.k - k0, g.depth)
         i0 = first
         while i0 < last:
             i1 = min(i0 + BLOCK_ROWS, last)
-            if g.pack_a:
+            if pack_a:
                 lda = packed_a_ld(g)
                 if g.trans_a:
-                    pack_rows(g.a + k0 * g.lda + i0, g.lda, kc, i1 - i0, packed_a, lda)
+                    pack_rows(rows + k0 * ldrows + i0, ldrows, kc, i1 - i0, packed_a, lda)
                 else:
-                    pack_rows(g.a + i0 * g.lda + k0, g.lda, i1 - i0, kc, packed_a, lda)
+                    pack_rows(rows + i0 * ldrows + k0, ldrows, i1 - i0, kc, packed_a, lda)
                 a = packed_a
             else:
-                lda = g.lda
-                a = g.a + (k0 * lda + i0 if g.trans_a else i0 * lda + k0)
+                lda = ldrows
+                a = rows + (k0 * lda + i0 if g.trans_a else i0 * lda + k0)
             v = v0
             while v < v1:
-                nv = <int>min(v1 - v, NV)
                 j = v * VW
+                nv = <int>min(v1 - v, NV)
+                if v1 - v >= flat and (g.padded or j + flat * VW <= g.n):
+                    nv = flat
                 cols = min(g.n - j, nv * VW)
                 edge = cols < nv * VW and not g.padded
                 if g.trans_b:
@@ -309,8 +356,12 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
                     ahead[0] = ahead[1] = g.c + (i + mr) * g.ldc + j
                     if g.finish == FINISH_UPDATE and g.slots[0] != NULL:
                         ahead[1] = g.slots[0] + (i + mr) * g.ldc + j
-                    any_tile(mr, nv, g.trans_a, kc, a + (i - i0) * (1 if g.trans_a else lda), lda,
-                             panel, ldpanel, start, ldstart, out, ldout, ahead, g.ldc)
+                    if nv > NV:
+                        any_flat_tile(mr, kc, a + (i - i0) * lda, lda, panel, ldpanel, start, ldstart,
+                                      out, ldout)
+                    else:
+                        any_tile(mr, nv, g.trans_a, kc, a + (i - i0) * (1 if g.trans_a else lda), lda,
+                                 panel, ldpanel, start, ldstart, out, ldout, ahead, g.ldc)
                     if k0 + kc == g.k and g.finish != FINISH_NOTHING:
                         finish_block(g, step, out, ldout, i, j, mr, nv * VW)
                     if edge:

@@ -26,6 +26,8 @@ cdef struct Run:
     Py_ssize_t count, steps, batch, first
     const int64_t* order
     const real* hyper
+    const real* data
+    Py_ssize_t lddata
     int mode
 
 
@@ -33,6 +35,7 @@ cdef void run_steps(void* args, const Step* unused, int tid, int nthreads) noexc
     cdef Run* r = <Run*>args
     cdef Step step
     cdef Py_ssize_t s, o
+    step.data, step.lddata = r.data, r.lddata
     for s in range(r.steps):
         step.first = r.first + s * r.batch
         step.order = r.order + step.first if r.order != NULL else NULL
@@ -46,9 +49,7 @@ cdef void run_steps(void* args, const Step* unused, int tid, int nthreads) noexc
 
 cdef struct Gather:
     Py_ssize_t rows, cols, classes
-    const real* source    # IN (any, cols): the caller's data
-    Py_ssize_t ldsource
-    real* x               # OUT (rows, cols)
+    real* x               # OUT (rows, cols), or NULL: the rows are read where they lie
     Py_ssize_t ldx
     const int64_t* label_source  # IN (any,) or NULL
     int64_t* labels       # OUT (rows,)
@@ -67,7 +68,8 @@ cdef void gather_kernel(void* args, const Step* step, int tid, int nthreads) noe
     share(a.rows, 1, tid, nthreads, &i0, &i1)
     for i in range(i0, i1):
         at = step.order[i] if step.order != NULL else step.first + i
-        memcpy(a.x + i * a.ldx, a.source + at * a.ldsource, a.cols * sizeof(real))
+        if a.x != NULL:
+            memcpy(a.x + i * a.ldx, step.data + at * step.lddata, a.cols * sizeof(real))
         if a.label_source != NULL:
             a.labels[i] = a.label_source[at]
         if a.y_source != NULL:
@@ -128,6 +130,9 @@ cdef class Plan:
     cdef Tally* tally_args
     cdef CopyOut* output_args
     cdef bint running
+    cdef Py_ssize_t features
+    cdef double work, work_per_thread
+    cdef tuple network, watched
     cdef list gemms       # addresses of the argument blocks of products: they share one scratch
     cdef size_t scratch_bytes
     cdef char* scratch
@@ -194,10 +199,12 @@ cdef class Plan:
         return 0
 
     def gather(self, real[:, :] x, int64_t[::1] labels, real[:, :] y, real[::1] weights, bint sync=True):
-        """Copy a mini-batch of the run's data into x and its targets into labels or y (or neither)."""
+        """Copy a mini-batch of the run's data into x and its targets into labels or y (or neither). Where x
+        is None, the first product reads the data itself."""
         cdef Gather* a = <Gather*>self.add(gather_kernel, sizeof(Gather), TRAIN | TEST | PREDICT, sync)
         self.count_rows(&a.rows)
-        a.cols, a.x, a.ldx = x.shape[1], &x[0, 0], ld(x)
+        if x is not None:
+            a.cols, a.x, a.ldx = x.shape[1], &x[0, 0], ld(x)
         if labels is not None:
             a.labels = &labels[0]
         if y is not None:
@@ -209,11 +216,13 @@ cdef class Plan:
 
     def dense_forward(self, real[:, :] x, Py_ssize_t k, real[:, :] kernel, real[::1] bias,
                       int activation, real[:, :] y, bint sync=True):
-        """y = activation(x[:, :k] kernel + bias); kernel, bias and y with their padding."""
+        """y = activation(x[:, :k] kernel + bias); kernel, bias and y with their padding.
+        x None: the run's data."""
         cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN | TEST | PREDICT, sync)
         self.count_rows(&g.m)
         g.n, g.k, g.padded = y.shape[1], k, True
-        g.a, g.lda = &x[0, 0], ld(x)
+        if x is not None:
+            g.a, g.lda = &x[0, 0], ld(x)
         g.b, g.ldb = &kernel[0, 0], ld(kernel)
         if bias is not None:
             g.bias = &bias[0]
@@ -337,50 +346,92 @@ cdef class Plan:
         each position of the run's data. Returns (sum of weighted losses, sum of hits) over the rows.
         """
         cdef Run r
-        cdef Py_ssize_t left = (stop - start) % self.batch
         if self.running:
             raise RuntimeError("plan: this model is already running in another thread")
-        self.running = True
-        try:
-            self.reserve_scratch(threads)
-            memset(&r, 0, sizeof(r))
-            r.ops, r.count, r.batch, r.mode = self.ops, self.count, self.batch, mode
-            r.first = start
-            self.source.source, self.source.ldsource = &x[0, 0], ld(x)
-            self.source.label_source = NULL if labels is None else &labels[0]
-            self.source.y_source = NULL
-            if y is not None:
-                self.source.y_source, self.source.ldy_source = &y[0, 0], ld(y)
-            self.source.weight_source = NULL if weights is None else &weights[0]
-            if self.loss_args != NULL:
-                self.loss_args.weights = NULL if weights is None else self.source.weights
-                self.tally_args.weights = self.loss_args.weights
-                self.tally_args.loss = self.tally_args.right = 0
-            self.output_args.out = NULL
-            if predictions is not None:
-                self.output_args.out, self.output_args.ldout = &predictions[0, 0], ld(predictions)
-            if order is not None:
-                r.order = &order[0]
-            if hyper is not None:
-                r.hyper = &hyper[0, 0]
-            r.steps = (stop - start) // self.batch
-            if r.steps:
-                self.set_rows(self.batch)
-                with nogil:
-                    run(run_steps, &r, NULL, threads)
-            if left:
-                self.set_rows(left)
-                r.first += r.steps * self.batch
-                if r.hyper != NULL:
-                    r.hyper += r.steps * HYPERS
-                r.steps = 1
-                with nogil:
-                    run(run_steps, &r, NULL, threads)
-        finally:
-            self.running = False
+        memset(&r, 0, sizeof(r))
+        r.mode, r.first = mode, start
+        r.data, r.lddata = &x[0, 0], ld(x)
+        self.source.label_source = NULL if labels is None else &labels[0]
+        self.source.y_source = NULL
+        if y is not None:
+            self.source.y_source, self.source.ldy_source = &y[0, 0], ld(y)
+        self.source.weight_source = NULL if weights is None else &weights[0]
+        if self.loss_args != NULL:
+            self.loss_args.weights = NULL if weights is None else self.source.weights
+            self.tally_args.weights = self.loss_args.weights
+            self.tally_args.loss = self.tally_args.right = 0
+        self.output_args.out = NULL
+        if predictions is not None:
+            self.output_args.out, self.output_args.ldout = &predictions[0, 0], ld(predictions)
+        if order is not None:
+            r.order = &order[0]
+        if hyper is not None:
+            r.hyper = &hyper[0, 0]
+        self.execute(&r, stop - start, threads)
         if self.loss_args == NULL:
             return 0.0, 0.0
         return self.tally_args.loss, self.tally_args.right
+
+    cdef int execute(self, Run* r, Py_ssize_t rows, int threads) except -1:
+        """All whole mini-batches of so many rows, then the short one that is left."""
+        cdef Py_ssize_t left = rows % self.batch
+        self.reserve_scratch(threads)
+        self.running = True
+        r.ops, r.count, r.batch, r.steps = self.ops, self.count, self.batch, rows // self.batch
+        if r.steps:
+            self.set_rows(self.batch)
+            with nogil:
+                run(run_steps, r, NULL, threads)
+        if left:
+            self.set_rows(left)
+            r.first += r.steps * self.batch
+            if r.hyper != NULL:
+                r.hyper += r.steps * HYPERS
+            r.steps = 1
+            with nogil:
+                run(run_steps, r, NULL, threads)
+        self.running = False
+        return 0
+
+    def stand_for(self, Py_ssize_t features, double work, double work_per_thread, tuple network,
+                  tuple watched):
+        """Say what `predict` looks at: the inputs and the work of a row, (list, its items) of the
+        layers, and (dict, key, value) of everything that the plan was made from."""
+        self.features, self.work, self.work_per_thread = features, work, work_per_thread
+        self.network, self.watched = network, watched
+
+    def stands(self):
+        """Whether all that `stand_for` named is as it was."""
+        cdef list now = self.network[0]
+        cdef tuple items = self.network[1], entry
+        cdef Py_ssize_t i, n = len(items)
+        if len(now) != n:
+            return False
+        for i in range(n):
+            if now[i] is not items[i]:
+                return False
+        for entry in self.watched:
+            if (<dict>entry[0]).get(entry[1]) is not entry[2]:
+                return False
+        return True
+
+    def predict(self, x, out, int limit):
+        """The outputs for plain x, in plain out or a new array; None, with nothing done, if they are
+        not plain, or if the plan is running or stands for its model no more."""
+        cdef View v, y
+        cdef Run r
+        cdef int threads
+        if (self.running or not view_matrix(x, &v) or v.cols != self.features or not self.stands()):
+            return None
+        out = output_matrix(out, v.rows, self.output_args.cols, &y)
+        if out is None or not apart(&y, &v):
+            return None
+        memset(&r, 0, sizeof(r))
+        r.mode, r.data, r.lddata = MODE_PREDICT, v.data, v.ld
+        self.output_args.out, self.output_args.ldout = y.data, y.ld
+        threads = useful_threads(self.work * min(v.rows, self.batch), self.work_per_thread, limit)
+        self.execute(&r, v.rows, threads)
+        return out
 
     cdef int set_rows(self, Py_ssize_t rows) except -1:
         cdef Py_ssize_t o

@@ -82,7 +82,7 @@ cdef extern from *:
       enum { MR = 6 };
     #endif
     #define VW (VECTOR_BYTES / REAL_BYTES)
-    enum { NV = 2, NL = LANES / VW };
+    enum { NV = 2, NL = LANES / VW, FLAT_NV = MR >= 14 ? 8 : 4 };
 
     /* An index vector {f(0, a), f(1, a), ...}, a constant that the compiler can choose a shuffle by. */
     #if VW == 16
@@ -273,6 +273,7 @@ cdef extern from *:
     enum: LANES
     enum: MR
     enum: NV
+    enum: FLAT_NV
     enum: NL
     enum: VW
     enum: VECTOR_BYTES

@@ -28,6 +28,8 @@ cdef struct Step:
     const int64_t* order  # (rows,)  the rows of the data that make this mini-batch; NULL: as they lie
     Py_ssize_t first      # the position of the batch's first row within the run
     const real* hyper     # (HYPERS,)  the optimizer's numbers for this step
+    const real* data      # (any, lddata)  the caller's rows, for a product that reads them in place
+    Py_ssize_t lddata
 
 ctypedef void (*team_function)(void* args, const Step* step, int tid, int nthreads) noexcept nogil
 
