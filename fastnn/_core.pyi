@@ -23,6 +23,9 @@ ACTIVATIONS: dict[str, int]  # the elementwise ones
 ROW_ACTIVATIONS: dict[str, int]  # those over rows; for the functions here, not for a plan
 LOSSES: dict[str, int]
 UPDATES: dict[str, int]
+UPDATE_SLOTS: dict[str, int]  # how many slots each update keeps
+hypers: int  # length of a row of numbers for an update
+hyper_places: dict[str, int]  # where in it the numbers stand that all updates have in common
 TRAIN: int  # modes of Plan.run; those of an operation are or'ed
 TEST: int
 PREDICT: int
@@ -42,6 +45,8 @@ def loss(
 def update(
     code: int, hyper: tuple[float, ...], w: Any, g: Any, slots: tuple[Any, ...], threads: int
 ) -> _Real | None: ...
+def add_penalty(g: Any, w: Any, l1: float, l2: float, threads: int) -> _Real | None: ...
+def sum_of_squares(x: Any, threads: int) -> float | None: ...
 def fma_burn(n: int, threads: int) -> float: ...
 
 class Plan:
@@ -87,6 +92,31 @@ class Plan:
         bias: _Real | None,
         bias_slots: tuple[_Real, ...],
         optimizer: int,
+        kernel_penalty: tuple[float, float] = ...,
+        bias_penalty: tuple[float, float] = ...,
+        sync: bool = True,
+    ) -> None: ...
+    def add_penalty(
+        self, g: _Real, w: _Real, cols: int, l1: float, l2: float, sync: bool = True
+    ) -> None: ...
+    def square_sum(
+        self, x: _Real, cols: int, partial: NDArray[np.float64], sync: bool = True
+    ) -> None: ...
+    def clip_factor(
+        self,
+        partials: tuple[NDArray[np.float64], ...],
+        together: bool,
+        factors: _Real,
+        sync: bool = True,
+    ) -> None: ...
+    def update(
+        self,
+        g: _Real,
+        cols: int,
+        w: _Real,
+        slots: tuple[_Real, ...],
+        optimizer: int,
+        factor: _Real | None,
         sync: bool = True,
     ) -> None: ...
     def activate(self, code: int, x: _Real, y: _Real, modes: int, sync: bool = True) -> None: ...

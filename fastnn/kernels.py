@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _dispatch
+from . import _dispatch, _steps
 from . import _validate as check
 
 ArrayLike = Any  # what NumPy turns into an array; Any, for the name is bound to the array then
@@ -34,6 +34,8 @@ _CODES = _CORES[0].ACTIVATIONS | _ROW_CODES
 _CODES[None] = _CODES["linear"]
 _LOSS_CODES = _CORES[0].LOSSES
 _UPDATE_CODES = _CORES[0].UPDATES
+_UPDATE_SLOTS = _CORES[0].UPDATE_SLOTS
+_HYPERS = _CORES[0].hypers
 
 
 def _in_both(name: str) -> list[Callable]:
@@ -44,6 +46,7 @@ def _in_both(name: str) -> list[Callable]:
 _MATMUL, _DENSE, _COLUMN_SUM = map(_in_both, ("matmul", "dense_forward", "column_sum"))
 _ACTIVATE, _ACTIVATE_GRADIENT = map(_in_both, ("activate", "activate_gradient"))
 _LOSS, _STEP = map(_in_both, ("loss", "update"))
+_ADD_PENALTY, _SUM_OF_SQUARES = map(_in_both, ("add_penalty", "sum_of_squares"))
 
 
 def _operands(*named: tuple[ArrayLike | None, str, int | None]) -> list:
@@ -594,7 +597,7 @@ def sgd_update(w: np.ndarray, g: ArrayLike, learning_rate: float) -> None:
     """
     if _stepped("sgd", (learning_rate,), w, g):
         return
-    _update("sgd", [check.non_negative_rate(learning_rate, "learning_rate")], w, g)
+    _update("sgd", [check.non_negative_rate(learning_rate, "learning_rate")], w, g, {})
 
 
 def momentum_update(
@@ -630,7 +633,7 @@ def momentum_update(
         check.fraction(momentum, "momentum", closed=True),
     ]
     kind = "nesterov" if check.flag(nesterov, "nesterov") else "momentum"
-    _update(kind, hyper, w, g, velocity, "velocity")
+    _update(kind, hyper, w, g, {"velocity": velocity})
 
 
 def adagrad_update(
@@ -658,39 +661,317 @@ def adagrad_update(
         check.non_negative_rate(learning_rate, "learning_rate"),
         check.non_negative_rate(epsilon, "epsilon"),
     ]
-    _update("adagrad", hyper, w, g, accumulator, "accumulator")
+    _update("adagrad", hyper, w, g, {"accumulator": accumulator})
 
 
-def update(
-    kind: str,
-    hyper: ArrayLike,
+def rmsprop_update(
     w: np.ndarray,
     g: ArrayLike,
-    slot: Any = None,
+    velocity: np.ndarray,
+    learning_rate: float,
+    rho: float = 0.9,
+    epsilon: float = 1e-7,
+    momentum: float = 0.0,
+    increment: np.ndarray | None = None,
+    average_gradient: np.ndarray | None = None,
 ) -> None:
+    """Take a step of RMSprop in place.
+
+    ``velocity = rho * velocity + (1 - rho) * g**2``, then
+    ``w -= learning_rate * g / sqrt(velocity + epsilon)``.
+
+    Parameters
+    ----------
+    w, velocity : ndarray of any shape
+        Parameters and the running mean of squared gradients, of one type and shape; both updated.
+    g : array of the shape of `w`
+    learning_rate, epsilon : float
+        At least 0.
+    rho, momentum : float
+        In [0, 1]; `momentum` only counts with `increment`.
+    increment : ndarray, optional
+        Like `w`; updated: ``increment = momentum * increment + learning_rate * g / sqrt(...)`` is
+        then what is taken off `w`.
+    average_gradient : ndarray, optional
+        Like `w`; updated: the running mean of ``g``. Its square is then taken off `velocity` under
+        the root, the result being at least 0.
+    """
+    hyper = _steps.rmsprop(
+        check.non_negative_rate(learning_rate, "learning_rate"),
+        check.fraction(rho, "rho", closed=True),
+        check.non_negative_rate(epsilon, "epsilon"),
+        check.fraction(momentum, "momentum", closed=True),
+    )
+    kind, slots = "rmsprop", {"velocity": velocity}
+    if average_gradient is not None:
+        kind, slots["average_gradient"] = "rmsprop_centered", average_gradient
+    if increment is not None:
+        kind, slots["increment"] = f"{kind}_momentum", increment
+    _take(kind, hyper, w, g, slots)
+
+
+def adadelta_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    accumulated_grad: np.ndarray,
+    accumulated_delta_var: np.ndarray,
+    learning_rate: float = 0.001,
+    rho: float = 0.95,
+    epsilon: float = 1e-7,
+) -> None:
+    """Take a step of Adadelta in place.
+
+    Parameters
+    ----------
+    w, accumulated_grad, accumulated_delta_var : ndarray of any shape
+        Parameters, the running mean of squared gradients and that of squared steps (before the
+        learning rate), of one type and shape; all updated.
+    g : array of the shape of `w`
+    learning_rate, epsilon : float
+        At least 0.
+    rho : float
+        In [0, 1].
+    """
+    hyper = _steps.adadelta(
+        check.non_negative_rate(learning_rate, "learning_rate"),
+        check.fraction(rho, "rho", closed=True),
+        check.non_negative_rate(epsilon, "epsilon"),
+    )
+    slots = {"accumulated_grad": accumulated_grad, "accumulated_delta_var": accumulated_delta_var}
+    _take("adadelta", hyper, w, g, slots)
+
+
+def adam_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    momentum: np.ndarray,
+    velocity: np.ndarray,
+    step: int,
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    velocity_hat: np.ndarray | None = None,
+) -> None:
+    """Take a step of Adam in place.
+
+    ``w -= rate * momentum / (sqrt(velocity) + epsilon)`` with
+    ``rate = learning_rate * sqrt(1 - beta_2**step) / (1 - beta_1**step)``.
+
+    Parameters
+    ----------
+    w, momentum, velocity : ndarray of any shape
+        Parameters, the running mean of the gradients and that of their squares, of one type and
+        shape; all updated.
+    g : array of the shape of `w`
+    step : int
+        The number of this step, from 1.
+    learning_rate, epsilon : float
+        At least 0.
+    beta_1, beta_2 : float
+        In [0, 1).
+    velocity_hat : ndarray, optional
+        Like `w`; updated: the largest `velocity` so far, which is then under the root (AMSGrad).
+    """
+    hyper = _steps.adam(*_adam_arguments(step, learning_rate, beta_1, beta_2, epsilon))
+    kind, slots = "adam", {"momentum": momentum, "velocity": velocity}
+    if velocity_hat is not None:
+        kind, slots["velocity_hat"] = "amsgrad", velocity_hat
+    _take(kind, hyper, w, g, slots)
+
+
+def adamax_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    momentum: np.ndarray,
+    norm: np.ndarray,
+    step: int,
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+) -> None:
+    """Take a step of Adamax in place.
+
+    ``w -= learning_rate / (1 - beta_1**step) * momentum / (norm + epsilon)``.
+
+    Parameters
+    ----------
+    w, momentum, norm : ndarray of any shape
+        Parameters, the running mean of the gradients and ``max(beta_2 * norm, |g|)``, of one type
+        and shape; all updated.
+    g, step, learning_rate, beta_1, beta_2, epsilon
+        See `adam_update`.
+    """
+    hyper = _steps.adamax(*_adam_arguments(step, learning_rate, beta_1, beta_2, epsilon))
+    _take("adamax", hyper, w, g, {"momentum": momentum, "norm": norm})
+
+
+def nadam_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    momentum: np.ndarray,
+    velocity: np.ndarray,
+    step: int,
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+) -> None:
+    """Take a step of Nadam in place: Adam with Nesterov's look ahead, and a momentum that grows.
+
+    Parameters
+    ----------
+    w, momentum, velocity : ndarray of any shape
+        Parameters, the running mean of the gradients and that of their squares, of one type and
+        shape; all updated.
+    g, step, learning_rate, beta_1, beta_2, epsilon
+        See `adam_update`.
+    """
+    hyper = _steps.nadam(*_adam_arguments(step, learning_rate, beta_1, beta_2, epsilon))
+    _take("nadam", hyper, w, g, {"momentum": momentum, "velocity": velocity})
+
+
+def lion_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    momentum: np.ndarray,
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.99,
+) -> None:
+    """Take a step of Lion in place.
+
+    ``w -= learning_rate * sign(beta_1 * momentum + (1 - beta_1) * g)``, then
+    ``momentum = beta_2 * momentum + (1 - beta_2) * g``.
+
+    Parameters
+    ----------
+    w, momentum : ndarray of any shape
+        Parameters and the running mean of the gradients, of one type and shape; both updated.
+    g : array of the shape of `w`
+    learning_rate : float
+        At least 0.
+    beta_1, beta_2 : float
+        In [0, 1].
+    """
+    hyper = _steps.lion(
+        check.non_negative_rate(learning_rate, "learning_rate"),
+        check.fraction(beta_1, "beta_1", closed=True),
+        check.fraction(beta_2, "beta_2", closed=True),
+    )
+    _take("lion", hyper, w, g, {"momentum": momentum})
+
+
+def update(kind: str, hyper: ArrayLike, w: np.ndarray, g: ArrayLike, *slots: np.ndarray) -> None:
     """Take a step of an optimizer in place, by name.
 
     Parameters
     ----------
-    kind : {"sgd", "momentum", "nesterov", "adagrad"}
-    hyper : array of at most 8 numbers
-        The learning rate; then the momentum, or Adagrad's epsilon.
+    kind : str
+        The name of an update, such as "sgd" or "adam" (`Optimizer.kernel_name`).
+    hyper : array of at most 12 numbers
+        As `Optimizer.hyper` gives them: up to eight of the formula, the first one being the
+        learning rate (with all corrections), then ``learning_rate * weight_decay`` and the size
+        that elements of `g` are clipped to (0: not at all).
     w : ndarray of any shape
         Parameters, float32 or float64 in any layout; updated.
     g : array of the shape of `w`
-    slot : ndarray of the type and shape of `w`
-        The velocity, or Adagrad's accumulator; updated. None for "sgd".
+    *slots : ndarray of the type and shape of `w`
+        What the update keeps from step to step, in the order of `Optimizer.kernel_slots`; updated.
     """
-    check.choice(kind, "kind", ("sgd", "momentum", "nesterov", "adagrad"))
+    check.choice(kind, "kind", _UPDATE_CODES)
     hyper = check.as_vector(hyper, "hyper", np.float64)
-    if len(hyper) > 8:
-        raise ValueError(f"hyper: expected at most 8 numbers, got {len(hyper)}")
-    if _stepped(kind, tuple(hyper.tolist()), w, g, *(() if kind == "sgd" else (slot,))):
-        return
-    _update(kind, hyper, w, g, slot, "slot")
+    if len(hyper) > _HYPERS:
+        raise ValueError(f"hyper: expected at most {_HYPERS} numbers, got {len(hyper)}")
+    if len(slots) != _UPDATE_SLOTS[kind]:
+        expected = check.plural(_UPDATE_SLOTS[kind], "array")
+        raise ValueError(f"slots: expected {expected} for {kind!r}, got {len(slots)}")
+    if not _stepped(kind, tuple(hyper.tolist()), w, g, *slots):
+        _update(kind, hyper, w, g, {f"slots[{i}]": slot for i, slot in enumerate(slots)})
 
+
+# ---- gradients before a step -----------------------------------------------------------------
+
+
+def add_penalty(g: np.ndarray, w: ArrayLike, l1: float = 0.0, l2: float = 0.0) -> None:
+    """Add the gradient of the penalty ``l1 * |w| + l2 * w**2`` in place.
+
+    ``g = (g + l1 * sign(w)) + (2 * l2) * w``, rounded after every operation.
+
+    Parameters
+    ----------
+    g : ndarray of any shape
+        A gradient, float32 or float64 in any layout; updated.
+    w : array of the shape of `g`
+        The parameters; computed in the type of `g`.
+    l1, l2 : float
+        At least 0.
+    """
+    l1, l2 = check.non_negative_rate(l1, "l1"), check.non_negative_rate(l2, "l2")
+    if max(l1, l2) <= _MOST:
+        for kernel in _ADD_PENALTY:
+            if kernel(g, w, l1, l2, _dispatch.threads) is not None:
+                return
+    check.expect_updatable(g, "g")
+    w = check.as_numbers(w, "w")
+    check.expect_shape(w, "w", g.shape)
+    dtype = check.real_dtype(g)
+    w = np.asarray(check.as_real(w, "w", dtype), order="C")
+    l1, l2 = (float(check.as_real(x, name, dtype)) for x, name in ((l1, "l1"), (l2, "l2")))
+    if np.may_share_memory(w, g):
+        w = w.copy()
+    plain = g if _is_plain(g) else g.astype(dtype, order="C")
+    step = _dispatch.core(dtype).add_penalty
+    _delivered(step(plain.reshape(-1), w.reshape(-1), l1, l2, _dispatch.threads), None)
+    if plain is not g:
+        g[...] = plain
+
+
+def sum_of_squares(x: ArrayLike) -> float:
+    """Sum the squares of all elements, in float64: the square of the array's norm.
+
+    Row by row (a row is the last axis), each in a fixed order: the same for any number of threads.
+
+    Parameters
+    ----------
+    x : array of any shape
+
+    Returns
+    -------
+    float
+    """
+    for kernel in _SUM_OF_SQUARES:
+        total = kernel(x, _dispatch.threads)
+        if total is not None:
+            return total
+    (x,) = _operands((x, "x", None))
+    return _dispatch.core(x.dtype).sum_of_squares(np.atleast_1d(x), _dispatch.threads)
+
+
+# ---- how a step is taken -----------------------------------------------------------------------
 
 _MOST = float(np.finfo(np.float32).max)
+
+
+def _adam_arguments(
+    step: Any, learning_rate: Any, beta_1: Any, beta_2: Any, epsilon: Any
+) -> tuple[int, float, float, float, float]:
+    return (
+        check.positive_int(step, "step"),
+        check.non_negative_rate(learning_rate, "learning_rate"),
+        check.fraction(beta_1, "beta_1"),
+        check.fraction(beta_2, "beta_2"),
+        check.non_negative_rate(epsilon, "epsilon"),
+    )
+
+
+def _take(
+    kind: str, hyper: tuple, w: np.ndarray, g: ArrayLike, slots: dict[str, np.ndarray]
+) -> None:
+    row = [float(number) for number in hyper]
+    if not _stepped(kind, tuple(row), w, g, *slots.values()):
+        _update(kind, row, w, g, slots)
 
 
 def _stepped(kind: str, hyper: tuple, w: Any, g: Any, *slots: Any) -> bool:
@@ -711,33 +992,33 @@ def _update(
     hyper: list[float] | np.ndarray,
     w: np.ndarray,
     g: ArrayLike,
-    slot: Any = None,
-    slot_name: str = "",
+    slots: dict[str, np.ndarray],
 ) -> None:
     check.expect_updatable(w, "w")
     g = check.as_numbers(g, "g")
     check.expect_shape(g, "g", w.shape)
-    written = [np.asarray(w)]
-    if kind != "sgd":
-        check.expect_updatable(slot, slot_name, like=w)
-        check.expect_apart(slot, slot_name, w, "w")
-        written.append(np.asarray(slot))
+    written = {"w": np.asarray(w)}
+    for name, slot in slots.items():
+        check.expect_updatable(slot, name, like=w)
+        for other, x in written.items():
+            check.expect_apart(slot, name, x, other)
+        written[name] = np.asarray(slot)
     dtype = check.real_dtype(w)
     g = np.asarray(check.as_real(g, "g", dtype), order="C")
-    if any(np.may_share_memory(g, x) for x in written):
-        g = g.copy()  # the core reads g while it writes w and the slot
-    row = np.zeros(8, dtype)
+    if any(np.may_share_memory(g, x) for x in written.values()):
+        g = g.copy()  # the core reads g while it writes w and the slots
+    row = np.zeros(_HYPERS, dtype)
     row[: len(hyper)] = hyper
     # Arrays that are not plain C arrays are updated in a copy and written back.
-    plain = [x if _is_plain(x) else x.astype(dtype, order="C") for x in written]
-    flat_w, *slots = [x.reshape(-1) for x in plain]
+    plain = [x if _is_plain(x) else x.astype(dtype, order="C") for x in written.values()]
+    flat_w, *flat = [x.reshape(-1) for x in plain]
     step = _dispatch.core(dtype).update
-    hyper = tuple(row.tolist())
+    numbers = tuple(row.tolist())
     _delivered(
-        step(_UPDATE_CODES[kind], hyper, flat_w, g.reshape(-1), tuple(slots), _dispatch.threads),
+        step(_UPDATE_CODES[kind], numbers, flat_w, g.reshape(-1), tuple(flat), _dispatch.threads),
         None,
     )
-    for x, result in zip(written, plain, strict=True):
+    for x, result in zip(written.values(), plain, strict=True):
         if result is not x:
             x[...] = result
 

@@ -466,6 +466,8 @@ class Sequential:
             obstacles.append(f"loss {self.loss.name}")
         if self.optimizer is not None and self.optimizer.kernel_name is None:
             obstacles.append(f"optimizer {self.optimizer.name}")
+        if self.optimizer is not None and self.optimizer.needs_gradients:
+            obstacles.append(f"clipping by norm of optimizer {self.optimizer.name}")
         if not self.trainable_weights:
             obstacles.append("no trainable weights")
         return obstacles
@@ -492,11 +494,9 @@ class Sequential:
             predictions = not all(counted_by_kernel(m, kernel, fused) for m in self.metrics)
         if mode == "train":
             assert self.optimizer is not None
-            update = self.optimizer.kernel_name
-            if self.optimizer.slot_name is not None:
-                slots = (self.optimizer.slot_name,)
+            update, slots = self.optimizer.kernel_name, tuple(self.optimizer.kernel_slots)
             frozen = tuple(not layer.trainable for layer in network.weighted)
-            if update is None or all(frozen):
+            if update is None or self.optimizer.needs_gradients or all(frozen):
                 return None
         parameters = self._parameters
         if parameters is None or not parameters.serve(network.weighted):
@@ -554,15 +554,13 @@ class Sequential:
         optimizer = self.optimizer
         assert optimizer is not None
         moving = self._settle_slots()
-        name = optimizer.slot_name
-        if name is None:
-            return
-        views = parameters.slot(name, optimizer.slot_initial)
-        for place, slots in zip(moving, optimizer.slots, strict=True):
-            view = views[place]
-            if slots.get(name) is not view:
-                view[...] = slots.get(name, optimizer.slot_initial)
-                slots[name] = view
+        for name, initial in optimizer.kernel_slots.items():
+            views = parameters.slot(name, initial)
+            for place, slots in zip(moving, optimizer.slots, strict=True):
+                view = views[place]
+                if slots.get(name) is not view:
+                    view[...] = slots.get(name, initial)
+                    slots[name] = view
 
     # ---- the work ----------------------------------------------------------------------------
 

@@ -7,31 +7,72 @@ from step to step.
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastnn import _dispatch, _steps, kernels
 from fastnn import _validate as check
-from fastnn import kernels
 from fastnn._parts import Part, find, snake_case
 
-__all__ = ["AdaGrad", "Adagrad", "Momentum", "Optimizer", "SGD", "get"]
+__all__ = [
+    "AdaGrad",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Momentum",
+    "Nadam",
+    "Nesterov",
+    "Optimizer",
+    "RMSprop",
+    "SGD",
+    "get",
+]
 
 Schedule = Callable[[int], float]
 
-# Length of the row of numbers that an update kernel takes.
-_HYPER = 8
+# The row of numbers that an update kernel takes: its length, and where it ends with what all have.
+_HYPERS = _dispatch.core("float32").hypers
+_PLACES = _dispatch.core("float32").hyper_places
+
+
+class ClipsAndName(TypedDict, total=False):
+    """Arguments that all optimizers take by name; see `Optimizer`."""
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    name: str | None
+
+
+class Common(ClipsAndName, total=False):
+    """The same with the weight decay."""
+
+    weight_decay: float | None
 
 
 class Optimizer(Part):
     """Base of all optimizers.
 
+    Before each step the gradients are clipped, and then the weights decay, as in Keras 3.
+
     Parameters
     ----------
     learning_rate : float or callable
         Positive; or a schedule, called with the number of updates before this one.
+    weight_decay : float, optional
+        At least 0: ``w -= learning_rate * weight_decay * w``, apart from the gradient.
+    clipnorm, clipvalue, global_clipnorm : float, optional
+        Positive, and at most one of them. The gradient of each array is scaled down to a norm of
+        `clipnorm`; its elements are clipped to ``[-clipvalue, clipvalue]``; all gradients are
+        scaled down together to a norm of `global_clipnorm`, or to NaN if theirs is not finite.
     name : str, optional
         By default the class's name in snake case.
 
@@ -41,20 +82,41 @@ class Optimizer(Part):
         Number of updates so far.
     slots : list of dict of str to ndarray
         What lasts from step to step, one dict for each array. An optimizer that a kernel computes
-        has at most one slot, `slot_name`, which starts at `slot_initial`.
+        has those of `kernel_slots`, in that order.
     """
 
     _formula = ("update", "update_array")
 
-    slot_name: str | None = None
-    slot_initial: float = 0.0
-
-    def __init__(self, learning_rate: float | Schedule = 0.01, name: str | None = None) -> None:
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.01,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+    ) -> None:
         self.learning_rate = learning_rate
+        self.weight_decay = (
+            None if weight_decay is None else check.non_negative_rate(weight_decay, "weight_decay")
+        )
+        clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        given = [clip for clip, value in clips.items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"{given[0]}: expected at most one of clipnorm, clipvalue and global_clipnorm, "
+                f"got {' and '.join(given)}"
+            )
+        for clip, value in clips.items():
+            setattr(self, clip, None if value is None else check.positive_rate(value, clip))
         self.name = snake_case(type(self).__name__) if name is None else str(name)
         self.iterations = 0
         self.slots: list[dict[str, np.ndarray]] = []
         self._shapes: list[tuple[int, ...]] = []
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
 
     @property
     def learning_rate(self) -> float:
@@ -67,9 +129,32 @@ class Optimizer(Part):
             value = check.positive_rate(value, "learning_rate")
         self._learning_rate = value
 
+    @property
+    def kernel_slots(self) -> dict[str, float]:
+        """The slots that the kernel keeps for each array, and the number each one starts from."""
+        return {}
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether a step looks at whole gradients, of which no update may be done beforehand."""
+        return self.clipnorm is not None or self.global_clipnorm is not None
+
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make this optimizer again; a schedule as it is."""
-        return super().get_config() | {"learning_rate": self._learning_rate}
+        return super().get_config() | {"learning_rate": self._learning_rate} | self._common()
+
+    def __repr__(self) -> str:
+        names = [*inspect.signature(type(self)).parameters, *self._common()]
+        values = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in values.items())})"
+
+    def _common(self) -> dict[str, Any]:
+        """Return the arguments in use that the constructor takes as ``**common``."""
+        arguments = inspect.signature(type(self)).parameters.values()
+        if not any(argument.kind is argument.VAR_KEYWORD for argument in arguments):
+            return {}
+        values = {name: getattr(self, name) for name in Common.__annotations__}
+        return {name: value for name, value in values.items() if value is not None}
 
     def _learning_rates(self, iterations: np.ndarray) -> np.ndarray:
         if not callable(self._learning_rate):
@@ -81,9 +166,9 @@ class Optimizer(Part):
             ]
         )
 
-    def _constants(self) -> tuple[float, ...]:
-        """Return what follows the learning rate in the kernel's row."""
-        return ()
+    def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
+        """Return the kernel's numbers: arrays like `step` (from 1) and `rate`, or floats."""
+        return (rate,)
 
     def hyper(self, iterations: np.ndarray) -> np.ndarray:
         """Return the numbers that the update kernel takes.
@@ -95,18 +180,23 @@ class Optimizer(Part):
 
         Returns
         -------
-        ndarray of float64, shape (n, 8)
-            The learning rate, the kernel's constants, zeros.
+        ndarray of float64, shape (n, 12)
+            Up to eight numbers of the kernel's, first the learning rate with its corrections; then
+            ``learning_rate * weight_decay``, `clipvalue` and one of the other clips, or 0; zeros.
 
         Raises
         ------
         ValueError
             If a schedule gives no finite number of at least 0.
         """
-        rows = np.zeros((len(iterations), _HYPER))
-        rows[:, 0] = self._learning_rates(iterations)
-        for column, value in enumerate(self._constants(), start=1):
+        rows = np.zeros((len(iterations), _HYPERS))
+        rates = self._learning_rates(iterations)
+        step = np.asarray(iterations) + 1.0
+        for column, value in enumerate(self._numbers(step, rates)):
             rows[:, column] = value
+        rows[:, _PLACES["decay"]] = rates * (self.weight_decay or 0)
+        rows[:, _PLACES["clipvalue"]] = self.clipvalue or 0
+        rows[:, _PLACES["clipnorm"]] = self.clipnorm or self.global_clipnorm or 0
         return rows
 
     def build(self, params: Sequence[np.ndarray]) -> None:
@@ -114,7 +204,7 @@ class Optimizer(Part):
         self._shapes = [w.shape for w in params]
         self.slots = [{} for w in params]
         for w, slots in zip(params, self.slots, strict=True):
-            self._slot(w, slots)
+            self._slots(w, slots)
 
     def reset(self) -> None:
         """Forget all slots and count updates from 0 again."""
@@ -132,12 +222,12 @@ class Optimizer(Part):
         for i, (w, shape) in enumerate(zip(params, self._shapes, strict=True)):
             check.expect_shape(w, f"params[{i}]", shape)
 
-    def _slot(self, w: np.ndarray, slots: dict[str, np.ndarray]) -> np.ndarray | None:
-        """Return the kernel's slot for `w`, made if it is not there yet."""
-        name = self.slot_name
-        if name is not None and name not in slots:
-            slots[name] = np.full(w.shape, self.slot_initial, w.dtype)
-        return None if name is None else slots[name]
+    def _slots(self, w: np.ndarray, slots: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the kernel's slots for `w`, made if they are not there yet."""
+        for name, initial in self.kernel_slots.items():
+            if name not in slots:
+                slots[name] = np.full(w.shape, initial, w.dtype)
+        return [slots[name] for name in self.kernel_slots]
 
     def update(self, params: Sequence[np.ndarray], grads: Sequence[ArrayLike]) -> None:
         """Take one step, in place.
@@ -162,7 +252,10 @@ class Optimizer(Part):
             check.as_real(row, "learning_rate", dtype)
         if not self._shapes:
             self.build(params)
+        grads = self._scaled(grads)
         for w, g, slots in zip(params, grads, self.slots, strict=True):
+            if self.kernel_name is None:
+                g = self._clipped_and_decayed(w, g, row[0])
             self.update_array(w, g, slots, self.iterations)
         self.iterations += 1
 
@@ -176,14 +269,44 @@ class Optimizer(Part):
         w, g : ndarray
             Of the same shape and type.
         slots : dict
-            This array's own, empty at first unless `slot_name` is set.
+            This array's own, with `kernel_slots` in it.
         iteration : int
             Number of updates before this one.
         """
         if self._kernel is None:
             raise NotImplementedError(f"{type(self).__name__}: an optimizer defines update_array")
         row = self.hyper(np.array([iteration]))[0]
-        kernels.update(self._kernel, row, w, g, self._slot(w, slots))
+        if self.kernel_name is None:
+            row[list(_PLACES.values())] = 0  # this is part of a formula: `update` clips and decays
+        kernels.update(self._kernel, row, w, g, *self._slots(w, slots))
+
+    def _scaled(self, grads: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the gradients clipped by norm; as `clip_factor_kernel` of the core does it."""
+        if not self.needs_gradients:
+            return grads
+        sums = [kernels.sum_of_squares(g) for g in grads]
+        if self.global_clipnorm is not None:
+            sums = [sum(sums)] * len(grads)
+        return [self._scaled_by(g, math.sqrt(total)) for g, total in zip(grads, sums, strict=True)]
+
+    def _scaled_by(self, g: np.ndarray, norm: float) -> np.ndarray:
+        limit = self.clipnorm if self.global_clipnorm is None else self.global_clipnorm
+        clip = float(g.dtype.type(limit))
+        if norm <= clip:
+            return g
+        factor = g.dtype.type(clip / norm)
+        if self.global_clipnorm is not None:
+            factor += g.dtype.type(norm - norm)  # NaN, if the norm is infinite
+        return g * factor
+
+    def _clipped_and_decayed(self, w: np.ndarray, g: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Do in NumPy what a kernel does to `g` and `w` before its formula, to the same bits."""
+        if self.clipvalue is not None:
+            limit = g.dtype.type(self.clipvalue)
+            g = np.clip(g, -limit, limit)
+        if self.weight_decay:
+            w -= g.dtype.type(row[_PLACES["decay"]]) * w
+        return g
 
     def _checked(self, params: Any, grads: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         for arrays, name in ((params, "params"), (grads, "grads")):
@@ -207,6 +330,9 @@ class Optimizer(Part):
         return params, checked
 
 
+# All numbers below are checked when an optimizer is made; what they are called is Keras's.
+
+
 class SGD(Optimizer):
     """Gradient descent, ``w -= learning_rate * g``, with momentum if that is not 0.
 
@@ -220,8 +346,8 @@ class SGD(Optimizer):
     momentum : float
         In [0, 1].
     nesterov : bool
-    name
-        See `Optimizer`.
+    **common
+        `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
 
     Notes
     -----
@@ -234,9 +360,9 @@ class SGD(Optimizer):
         learning_rate: float | Schedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, name)
+        super().__init__(learning_rate, **common)
         self.momentum = check.fraction(momentum, "momentum", closed=True)
         self.nesterov = check.flag(nesterov, "nesterov")
 
@@ -247,11 +373,12 @@ class SGD(Optimizer):
         return "nesterov" if self.nesterov else "momentum"
 
     @property
-    def slot_name(self) -> str | None:  # type: ignore[override]
-        return "velocity" if self.momentum else None
+    def kernel_slots(self) -> dict[str, float]:
+        """See `Optimizer`."""
+        return {"velocity": 0.0} if self.momentum else {}
 
-    def _constants(self) -> tuple[float, ...]:
-        return (self.momentum,) if self.momentum else ()
+    def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
+        return (rate, self.momentum) if self.momentum else (rate,)
 
 
 class Momentum(SGD):
@@ -262,9 +389,21 @@ class Momentum(SGD):
         learning_rate: float | Schedule = 0.01,
         momentum: float = 0.9,
         nesterov: bool = False,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, momentum, nesterov, name)
+        super().__init__(learning_rate, momentum, nesterov, **common)
+
+
+class Nesterov(SGD):
+    """`SGD` with Nesterov's momentum, of 0.9 unless told."""
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.01,
+        momentum: float = 0.9,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, momentum, True, **common)
 
 
 class Adagrad(Optimizer):
@@ -278,8 +417,8 @@ class Adagrad(Optimizer):
         At least 0.
     epsilon : float
         Positive.
-    name
-        See `Optimizer`.
+    **common
+        `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
 
     Notes
     -----
@@ -288,34 +427,361 @@ class Adagrad(Optimizer):
     """
 
     _kernel = "adagrad"
-    slot_name = "accumulator"
 
     def __init__(
         self,
         learning_rate: float | Schedule = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
-        name: str | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, name)
+        super().__init__(learning_rate, **common)
         self.initial_accumulator_value = check.non_negative_rate(
             initial_accumulator_value, "initial_accumulator_value"
         )
         self.epsilon = check.positive_rate(epsilon, "epsilon")
 
     @property
-    def slot_initial(self) -> float:  # type: ignore[override]
-        return self.initial_accumulator_value
+    def kernel_slots(self) -> dict[str, float]:
+        """See `Optimizer`."""
+        return {"accumulator": self.initial_accumulator_value}
 
-    def _constants(self) -> tuple[float, ...]:
-        return (self.epsilon,)
+    def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
+        return rate, self.epsilon
 
 
 AdaGrad = Adagrad
 
+
+class RMSprop(Optimizer):
+    """Steps divided by the root of a running mean of squared gradients.
+
+    ``velocity = rho * velocity + (1 - rho) * g**2``, and
+    ``w -= learning_rate * g / sqrt(velocity + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate
+        See `Optimizer`.
+    rho : float
+        In [0, 1).
+    momentum : float
+        In [0, 1]. If not 0, ``increment = momentum * increment + learning_rate * g / sqrt(...)`` is
+        what is taken off ``w``; the slot is called "momentum".
+    epsilon : float
+        Positive.
+    centered : bool
+        Whether the square of the gradients' own running mean is taken off ``velocity`` under the
+        root. Rounding may make that variance negative; it then counts as 0 (in Keras: NaN).
+    **common
+        `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
+
+    Notes
+    -----
+    T. Tieleman, G. Hinton, Lecture 6.5: rmsprop, Coursera, 2012; where `epsilon` stands is as in
+    Keras 3.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        self.rho = check.fraction(rho, "rho")
+        self.momentum = check.fraction(momentum, "momentum", closed=True)
+        self.epsilon = check.positive_rate(epsilon, "epsilon")
+        self.centered = check.flag(centered, "centered")
+
+    @property
+    def _kernel(self) -> str:  # type: ignore[override]
+        return "rmsprop" + "_centered" * self.centered + "_momentum" * (self.momentum != 0)
+
+    @property
+    def kernel_slots(self) -> dict[str, float]:
+        """See `Optimizer`."""
+        names = ["velocity", "average_gradient", "momentum"]
+        wanted = [True, self.centered, self.momentum != 0]
+        return {name: 0.0 for name, kept in zip(names, wanted, strict=True) if kept}
+
+    def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
+        return _steps.rmsprop(rate, self.rho, self.epsilon, self.momentum)
+
+
+class Adadelta(Optimizer):
+    """Steps of the size of earlier steps, by the sizes of earlier gradients.
+
+    ``delta = g * sqrt(accumulated_delta_var + epsilon) / sqrt(accumulated_grad + epsilon)`` and
+    ``w -= learning_rate * delta``; the accumulators are running means of ``delta**2`` and ``g**2``.
+
+    Parameters
+    ----------
+    learning_rate
+        See `Optimizer`; 1 is the original's.
+    rho : float
+        In [0, 1).
+    epsilon : float
+        Positive.
+    **common
+        `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
+
+    Notes
+    -----
+    M. D. Zeiler, Adadelta: an adaptive learning rate method, arXiv:1212.5701, 2012.
+    """
+
+    _kernel = "adadelta"
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        self.rho = check.fraction(rho, "rho")
+        self.epsilon = check.positive_rate(epsilon, "epsilon")
+
+    @property
+    def kernel_slots(self) -> dict[str, float]:
+        """See `Optimizer`."""
+        return {"accumulated_grad": 0.0, "accumulated_delta_var": 0.0}
+
+    def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
+        return _steps.adadelta(rate, self.rho, self.epsilon)
+
+
+class Adam(Optimizer):
+    """Steps along a running mean of gradients, divided by the root of that of their squares.
+
+    ``momentum += (1 - beta_1) * (g - momentum)``, ``velocity += (1 - beta_2) * (g**2 - velocity)``,
+    then ``w -= rate * momentum / (sqrt(velocity) + epsilon)`` with
+    ``rate = learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)`` at step t.
+
+    Parameters
+    ----------
+    learning_rate
+        See `Optimizer`.
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+        Positive.
+    amsgrad : bool
+        Whether the largest ``velocity`` so far stands under the root.
+    **common
+        `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
+
+    Notes
+    -----
+    D. P. Kingma, J. Ba, Adam: a method for stochastic optimization, ICLR 2015, with the "epsilon
+    hat" of its section 2, as in Keras 3. S. J. Reddi, S. Kale, S. Kumar, On the convergence of Adam
+    and beyond, ICLR 2018.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        self.beta_1 = check.fraction(beta_1, "beta_1")
+        self.beta_2 = check.fraction(beta_2, "beta_2")
+        self.epsilon = check.positive_rate(epsilon, "epsilon")
+        self.amsgrad = check.flag(amsgrad, "amsgrad")
+
+    @property
+    def _kernel(self) -> str:  # type: ignore[override]
+        return "amsgrad" if self.amsgrad else "adam"
+
+    @property
+    def kernel_slots(self) -> dict[str, float]:
+        """See `Optimizer`."""
+        slots = {"momentum": 0.0, "velocity": 0.0}
+        return slots | {"velocity_hat": 0.0} if self.amsgrad else slots
+
+    def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
+        return _steps.adam(step, rate, self.beta_1, self.beta_2, self.epsilon)
+
+
+class AdamW(Adam):
+    """`Adam` with a weight decay.
+
+    Notes
+    -----
+    I. Loshchilov, F. Hutter, Decoupled weight decay regularization, ICLR 2019.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **common: Unpack[ClipsAndName],
+    ) -> None:
+        decay = check.non_negative_rate(weight_decay, "weight_decay")  # None is none for AdamW
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=decay, **common
+        )
+
+
+class Adamax(Optimizer):
+    """`Adam` with the greatest gradient so far, fading, in place of the root.
+
+    ``norm = max(beta_2 * norm, |g|)``, and
+    ``w -= learning_rate / (1 - beta_1**t) * momentum / (norm + epsilon)`` at step t.
+
+    Parameters
+    ----------
+    learning_rate
+        See `Optimizer`.
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+        Positive.
+    **common
+        `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
+
+    Notes
+    -----
+    D. P. Kingma, J. Ba, Adam: a method for stochastic optimization, ICLR 2015, section 7.1.
+    """
+
+    _kernel = "adamax"
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        self.beta_1 = check.fraction(beta_1, "beta_1")
+        self.beta_2 = check.fraction(beta_2, "beta_2")
+        self.epsilon = check.positive_rate(epsilon, "epsilon")
+
+    @property
+    def kernel_slots(self) -> dict[str, float]:
+        """See `Optimizer`."""
+        return {"momentum": 0.0, "norm": 0.0}
+
+    def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
+        return _steps.adamax(step, rate, self.beta_1, self.beta_2, self.epsilon)
+
+
+class Nadam(Optimizer):
+    """`Adam` with Nesterov's look ahead, and a momentum that grows to `beta_1`.
+
+    Parameters
+    ----------
+    learning_rate
+        See `Optimizer`.
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+        Positive.
+    **common
+        `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
+
+    Notes
+    -----
+    T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016. The formula is written
+    out at `fastnn.reference.nadam_update`.
+    """
+
+    _kernel = "nadam"
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        self.beta_1 = check.fraction(beta_1, "beta_1")
+        self.beta_2 = check.fraction(beta_2, "beta_2")
+        self.epsilon = check.positive_rate(epsilon, "epsilon")
+
+    @property
+    def kernel_slots(self) -> dict[str, float]:
+        """See `Optimizer`."""
+        return {"momentum": 0.0, "velocity": 0.0}
+
+    def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
+        return _steps.nadam(step, rate, self.beta_1, self.beta_2, self.epsilon)
+
+
+class Lion(Optimizer):
+    """Steps of one size: the sign of a mean of the gradient and its running mean.
+
+    ``w -= learning_rate * sign(beta_1 * momentum + (1 - beta_1) * g)``, then
+    ``momentum = beta_2 * momentum + (1 - beta_2) * g``.
+
+    Parameters
+    ----------
+    learning_rate
+        See `Optimizer`. A third to a tenth of Adam's does as much.
+    beta_1 : float
+        In (0, 1]: with 0 nothing but the sign of the last gradient would count.
+    beta_2 : float
+        In [0, 1).
+    **common
+        `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
+
+    Notes
+    -----
+    X. Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023.
+    """
+
+    _kernel = "lion"
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        self.beta_1 = check.fraction(beta_1, "beta_1", closed=True)
+        check.positive_rate(beta_1, "beta_1")
+        self.beta_2 = check.fraction(beta_2, "beta_2")
+
+    @property
+    def kernel_slots(self) -> dict[str, float]:
+        """See `Optimizer`."""
+        return {"momentum": 0.0}
+
+    def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
+        return _steps.lion(rate, self.beta_1, self.beta_2)
+
+
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "adadelta": Adadelta,
     "adagrad": Adagrad,
+    "adam": Adam,
+    "adamax": Adamax,
+    "adamw": AdamW,
+    "lion": Lion,
     "momentum": Momentum,
+    "nadam": Nadam,
+    "nesterov": Nesterov,
+    "rmsprop": RMSprop,
     "sgd": SGD,
 }
 

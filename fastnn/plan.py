@@ -132,7 +132,7 @@ class CompiledPlan:
     update : str, optional
         The optimizer's kernel, for training.
     slots : tuple of str
-        The optimizer's slots; they are in `parameters`.
+        The optimizer's slots, in the kernel's order; they are in `parameters`.
     predictions : bool
         Whether training and testing give predictions too, for metrics in Python.
 
@@ -194,7 +194,7 @@ class CompiledPlan:
 
         Parameters
         ----------
-        hyper : ndarray of shape (steps, 8)
+        hyper : ndarray of shape (steps, 12)
             Of the optimizer, for training.
         predictions : ndarray of shape (at least stop, outputs)
             Where to write the outputs, by position.

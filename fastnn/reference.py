@@ -20,10 +20,17 @@ Sources
 [5] J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods for online learning and
     stochastic optimization, JMLR 12, 2011.
 [6] Keras 3, keras.io/api/optimizers: the order of operations in each update.
+[7] T. Tieleman, G. Hinton, Lecture 6.5: rmsprop, Coursera, 2012.
+[8] M. D. Zeiler, Adadelta: an adaptive learning rate method, arXiv:1212.5701, 2012.
+[9] D. P. Kingma, J. Ba, Adam: a method for stochastic optimization, ICLR 2015.
+[10] S. J. Reddi, S. Kale, S. Kumar, On the convergence of Adam and beyond, ICLR 2018.
+[11] T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
+[12] X. Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -379,18 +386,224 @@ def adagrad_update(
     w -= learning_rate * g / np.sqrt(accumulator + epsilon)
 
 
-def update(
-    kind: str,
-    hyper: ArrayLike,
+def rmsprop_update(
     w: np.ndarray,
     g: ArrayLike,
-    slot: Any = None,
+    velocity: np.ndarray,
+    learning_rate: float,
+    rho: float = 0.9,
+    epsilon: float = 1e-7,
+    momentum: float = 0.0,
+    increment: np.ndarray | None = None,
+    average_gradient: np.ndarray | None = None,
 ) -> None:
-    """Take a step by name; `hyper` is the learning rate, then the momentum or the epsilon."""
-    learning_rate, *constants = (float(number) for number in np.asarray(hyper))
-    if kind == "sgd":
-        sgd_update(w, g, learning_rate)
-    elif kind == "adagrad":
-        adagrad_update(w, g, slot, learning_rate, constants[0])
-    else:
-        momentum_update(w, g, slot, learning_rate, constants[0], nesterov=kind == "nesterov")
+    """Take a step of RMSprop [7, 6].
+
+    ``velocity = rho * velocity + (1 - rho) * g**2``, then
+    ``w -= learning_rate * g / sqrt(velocity + epsilon)``. With `average_gradient`, which follows
+    ``g`` as `velocity` follows ``g**2``, its square is taken off `velocity` under the root: the
+    variance, at least 0. With `increment` what is taken off ``w`` is
+    ``increment = momentum * increment + learning_rate * g / sqrt(...)``.
+    """
+    g = np.asarray(g, w.dtype)
+    velocity *= rho
+    velocity += (1 - rho) * g * g
+    spread = velocity
+    if average_gradient is not None:
+        average_gradient *= rho
+        average_gradient += (1 - rho) * g
+        spread = np.maximum(velocity - average_gradient * average_gradient, 0)
+    step = learning_rate * g / np.sqrt(spread + epsilon)
+    if increment is not None:
+        increment *= momentum
+        increment += step
+        step = increment
+    w -= step
+
+
+def adadelta_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    accumulated_grad: np.ndarray,
+    accumulated_delta_var: np.ndarray,
+    learning_rate: float = 0.001,
+    rho: float = 0.95,
+    epsilon: float = 1e-7,
+) -> None:
+    """Take a step of Adadelta [8, algorithm 1].
+
+    ``accumulated_grad`` is a running mean, ``rho * accumulated_grad + (1 - rho) * g**2``, and so is
+    ``accumulated_delta_var``, of
+    ``delta = g * sqrt(accumulated_delta_var + epsilon) / sqrt(accumulated_grad + epsilon)``;
+    ``w -= learning_rate * delta``.
+    """
+    g = np.asarray(g, w.dtype)
+    accumulated_grad *= rho
+    accumulated_grad += (1 - rho) * g * g
+    delta = g * np.sqrt(accumulated_delta_var + epsilon) / np.sqrt(accumulated_grad + epsilon)
+    accumulated_delta_var *= rho
+    accumulated_delta_var += (1 - rho) * delta * delta
+    w -= learning_rate * delta
+
+
+def adam_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    momentum: np.ndarray,
+    velocity: np.ndarray,
+    step: int,
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    velocity_hat: np.ndarray | None = None,
+) -> None:
+    """Take a step of Adam [9, section 2, "epsilon hat"]; `step` counts from 1.
+
+    ``momentum += (1 - beta_1) * (g - momentum)``, ``velocity += (1 - beta_2) * (g**2 - velocity)``,
+    then ``w -= rate * momentum / (sqrt(velocity) + epsilon)`` with
+    ``rate = learning_rate * sqrt(1 - beta_2**step) / (1 - beta_1**step)``. With `velocity_hat`, the
+    largest `velocity` so far, that one is under the root: AMSGrad [10].
+    """
+    g = np.asarray(g, w.dtype)
+    momentum += (1 - beta_1) * (g - momentum)
+    velocity += (1 - beta_2) * (g * g - velocity)
+    if velocity_hat is not None:
+        np.maximum(velocity_hat, velocity, out=velocity_hat)
+        velocity = velocity_hat
+    rate = learning_rate * (1 - beta_2**step) ** 0.5 / (1 - beta_1**step)
+    w -= rate * momentum / (np.sqrt(velocity) + epsilon)
+
+
+def adamax_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    momentum: np.ndarray,
+    norm: np.ndarray,
+    step: int,
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+) -> None:
+    """Take a step of Adamax [9, algorithm 2]; `step` counts from 1.
+
+    ``momentum += (1 - beta_1) * (g - momentum)``, ``norm = max(beta_2 * norm, |g|)``, then
+    ``w -= learning_rate / (1 - beta_1**step) * momentum / (norm + epsilon)``.
+    """
+    g = np.asarray(g, w.dtype)
+    momentum += (1 - beta_1) * (g - momentum)
+    np.maximum(beta_2 * norm, np.abs(g), out=norm)
+    w -= learning_rate / (1 - beta_1**step) * momentum / (norm + epsilon)
+
+
+def nadam_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    momentum: np.ndarray,
+    velocity: np.ndarray,
+    step: int,
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+) -> None:
+    """Take a step of Nadam [11]; `step` counts from 1.
+
+    `momentum` and `velocity` move as in `adam_update`. With a momentum that grows with each step,
+    ``u_i = beta_1 * (1 - 0.96**i / 2)``, and ``U_i = u_1 u_2 ... u_i``, it looks one step ahead:
+    ``m = u_(t+1) / (1 - U_(t+1)) * momentum + (1 - u_t) / (1 - U_t) * g``, then
+    ``w -= learning_rate * m / (sqrt(velocity / (1 - beta_2**t)) + epsilon)``.
+    """
+    g = np.asarray(g, w.dtype)
+    momentum += (1 - beta_1) * (g - momentum)
+    velocity += (1 - beta_2) * (g * g - velocity)
+    u = [beta_1 * (1 - 0.5 * 0.96**i) for i in range(1, step + 2)]
+    here, ahead = math.prod(u[:-1]), math.prod(u)
+    m = u[-1] / (1 - ahead) * momentum + (1 - u[-2]) / (1 - here) * g
+    w -= learning_rate * m / (np.sqrt(velocity / (1 - beta_2**step)) + epsilon)
+
+
+def lion_update(
+    w: np.ndarray,
+    g: ArrayLike,
+    momentum: np.ndarray,
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.99,
+) -> None:
+    """Take a step of Lion [12, program 1].
+
+    ``w -= learning_rate * sign(beta_1 * momentum + (1 - beta_1) * g)``, then
+    ``momentum = beta_2 * momentum + (1 - beta_2) * g``.
+    """
+    g = np.asarray(g, w.dtype)
+    w -= learning_rate * np.sign(beta_1 * momentum + (1 - beta_1) * g)
+    momentum *= beta_2
+    momentum += (1 - beta_2) * g
+
+
+def add_penalty(g: np.ndarray, w: ArrayLike, l1: float = 0.0, l2: float = 0.0) -> None:
+    """Add the gradient of the penalty ``l1 * |w| + l2 * w**2`` to `g` [1, section 7.1].
+
+    ``g = (g + l1 * sign(w)) + (2 * l2) * w``, rounded after every operation.
+    """
+    w = np.asarray(w, g.dtype)
+    g += l1 * np.sign(w)
+    g += 2 * l2 * w
+
+
+def sum_of_squares(x: ArrayLike) -> float:
+    """Sum the squares of all elements, in float64: the square of the array's norm."""
+    (x,) = _real(x)
+    return float(np.square(x, dtype=np.float64).sum())
+
+
+def update(kind: str, hyper: ArrayLike, w: np.ndarray, g: ArrayLike, *slots: np.ndarray) -> None:
+    """Take a step by name, from a row of numbers such as `Optimizer.hyper` prepares.
+
+    `hyper` holds up to eight numbers of the formula, then ``learning_rate * weight_decay`` and the
+    size that elements of `g` are clipped to; both come first, and are left out where they are 0.
+    """
+    numbers = np.pad(np.asarray(hyper, float), (0, 12)).tolist()
+    g = np.asarray(g, w.dtype)
+    decay, clip = numbers[8:10]
+    if clip:
+        g = np.clip(g, -clip, clip)
+    if decay:
+        w -= decay * w
+    _UPDATES[kind](numbers, w, g, *slots)
+
+
+def _nadam(n: list[float], w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray) -> None:
+    m += n[1] * (g - m)
+    v += n[2] * (g * g - v)
+    w -= (n[0] * m + n[4] * g) / (np.sqrt(v) + n[3])
+
+
+# The rate of Adam and Adamax has its correction in it already: as after endless steps.
+_ENDLESS: Any = math.inf
+
+# What takes the step, from (numbers, w, g, slots).
+_UPDATES: dict[str, Callable[..., None]] = {
+    "sgd": lambda n, w, g: sgd_update(w, g, n[0]),
+    "momentum": lambda n, w, g, v: momentum_update(w, g, v, n[0], n[1]),
+    "nesterov": lambda n, w, g, v: momentum_update(w, g, v, n[0], n[1], nesterov=True),
+    "adagrad": lambda n, w, g, a: adagrad_update(w, g, a, n[0], n[1]),
+    "rmsprop": lambda n, w, g, v: rmsprop_update(w, g, v, n[0], n[1], n[3]),
+    "rmsprop_momentum": lambda n, w, g, v, i: rmsprop_update(w, g, v, n[0], n[1], n[3], n[4], i),
+    "rmsprop_centered": lambda n, w, g, v, a: rmsprop_update(
+        w, g, v, n[0], n[1], n[3], average_gradient=a
+    ),
+    "rmsprop_centered_momentum": lambda n, w, g, v, a, i: rmsprop_update(
+        w, g, v, n[0], n[1], n[3], n[4], i, a
+    ),
+    "adadelta": lambda n, w, g, a, d: adadelta_update(w, g, a, d, n[0], n[1], n[3]),
+    "adam": lambda n, w, g, m, v: adam_update(w, g, m, v, _ENDLESS, n[0], 1 - n[1], 1 - n[2], n[3]),
+    "amsgrad": lambda n, w, g, m, v, h: adam_update(
+        w, g, m, v, _ENDLESS, n[0], 1 - n[1], 1 - n[2], n[3], h
+    ),
+    "adamax": lambda n, w, g, m, u: adamax_update(w, g, m, u, _ENDLESS, n[0], 1 - n[1], n[2], n[3]),
+    "nadam": _nadam,
+    "lion": lambda n, w, g, m: lion_update(w, g, m, n[0], n[1], n[3]),
+}

@@ -163,7 +163,7 @@ class DenseStage(Stage):
         kernel, bias = (to.weight(layer, name) for name in ("kernel", "bias"))
         states = [to.states(layer, name) for name in ("kernel", "bias")]
         to.plan.dense_update(
-            self.x, self.features, dy, kernel, states[0], bias, states[1], code, sync
+            self.x, self.features, dy, kernel, states[0], bias, states[1], code, sync=sync
         )
 
 

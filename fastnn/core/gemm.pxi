@@ -51,6 +51,7 @@ cdef struct Gemm:
     const real* saved     # IN (m, n): FINISH_SLOPE
     Py_ssize_t ldsaved
     real* slots[SLOTS]    # INOUT (m, n): FINISH_UPDATE
+    Extras extras         # FINISH_UPDATE
     bint pack_a, pack_b
     Py_ssize_t depth      # rows of one panel
     char* scratch         # nthreads * scratch_bytes
@@ -59,28 +60,35 @@ cdef struct Gemm:
 cdef real ZEROS[FLAT_NV * LANES]       # the row that a product without bias starts from
 
 
+# What the next tile will update: where the tile starts in the weights and in each slot.
+cdef struct Ahead:
+    const real* arrays[4]  # repeated, if there are fewer than 2**bits
+    int bits
+    Py_ssize_t ld
+
+
 cdef inline forced tile(const int mr, const int nv, const bint trans_a, Py_ssize_t k,
                         const real* a, Py_ssize_t lda, const real* b, Py_ssize_t ldb,
                         const real* start, Py_ssize_t ldstart, real* c, Py_ssize_t ldc,
-                        const real** ahead, Py_ssize_t ldahead) noexcept nogil:
+                        const Ahead* ahead) noexcept nogil:
     """C = start + A B on mr rows and nv vectors.
 
     Transposed products, which end in an update, spread the fetching of the next tile's weights and
-    slots (`ahead`) over the loop: in one burst it stalled the tile (71 against 87 per cent of peak at
-    k = 256, 1024 x 1024 weights with momentum).
+    slots (`ahead`, 2**bits arrays in turn) over the loop: in one burst it stalled the tile (71
+    against 87 per cent of peak at k = 256, 1024 x 1024 weights with momentum).
     """
     cdef const real* line
     cdef vec acc[MR][NV]
     cdef vec row[NV]
     cdef vec x
-    cdef Py_ssize_t p
-    cdef int i, j
+    cdef Py_ssize_t p, ld_ahead = ahead.ld
+    cdef int i, j, bits = ahead.bits, turn = (1 << bits) - 1
     for i in range(mr):
         for j in range(nv):
             acc[i][j] = vload(start + i * ldstart + j * VW)
     for p in range(k):
         if trans_a:
-            line = ahead[p & 1] + ((p >> 1) & 15) * ldahead
+            line = ahead.arrays[p & turn] + ((p >> bits) & 15) * ld_ahead
             prefetch(line)
             prefetch(line + NV * VW - 1)
         for j in range(nv):
@@ -130,50 +138,50 @@ cdef void any_flat_tile(int mr, Py_ssize_t k, const real* a, Py_ssize_t lda, con
 cdef inline forced tile_of_height(const int nv, const bint trans_a, int mr, Py_ssize_t k,
                                   const real* a, Py_ssize_t lda, const real* b, Py_ssize_t ldb,
                                   const real* start, Py_ssize_t ldstart, real* c,
-                                  Py_ssize_t ldc, const real** ahead, Py_ssize_t ldahead) noexcept nogil:
+                                  Py_ssize_t ldc, const Ahead* ahead) noexcept nogil:
     """One body for each height, so that every accumulator is a register."""
     if MR >= 14 and mr == 14:
-        tile(14 if MR >= 14 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(14 if MR >= 14 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 13 and mr == 13:
-        tile(13 if MR >= 13 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(13 if MR >= 13 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 12 and mr == 12:
-        tile(12 if MR >= 12 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(12 if MR >= 12 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 11 and mr == 11:
-        tile(11 if MR >= 11 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(11 if MR >= 11 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 10 and mr == 10:
-        tile(10 if MR >= 10 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(10 if MR >= 10 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 9 and mr == 9:
-        tile(9 if MR >= 9 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(9 if MR >= 9 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 8 and mr == 8:
-        tile(8 if MR >= 8 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(8 if MR >= 8 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 7 and mr == 7:
-        tile(7 if MR >= 7 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(7 if MR >= 7 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 6 and mr == 6:
-        tile(6 if MR >= 6 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(6 if MR >= 6 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 5 and mr == 5:
-        tile(5 if MR >= 5 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(5 if MR >= 5 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 4 and mr == 4:
-        tile(4 if MR >= 4 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(4 if MR >= 4 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 3 and mr == 3:
-        tile(3 if MR >= 3 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(3 if MR >= 3 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 2 and mr == 2:
-        tile(2 if MR >= 2 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(2 if MR >= 2 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 1 and mr == 1:
-        tile(1 if MR >= 1 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile(1 if MR >= 1 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
 
 
 cdef void any_tile(int mr, int nv, bint trans_a, Py_ssize_t k, const real* a, Py_ssize_t lda,
                    const real* b, Py_ssize_t ldb, const real* start, Py_ssize_t ldstart, real* c,
-                   Py_ssize_t ldc, const real** ahead, Py_ssize_t ldahead) noexcept nogil:
+                   Py_ssize_t ldc, const Ahead* ahead) noexcept nogil:
     if nv == NV:
         if trans_a:
-            tile_of_height(NV, True, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+            tile_of_height(NV, True, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
         else:
-            tile_of_height(NV, False, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+            tile_of_height(NV, False, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif trans_a:
-        tile_of_height(1, True, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile_of_height(1, True, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     else:
-        tile_of_height(1, False, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead, ldahead)
+        tile_of_height(1, False, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
 
 cdef void pack_rows(const real* x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t cols,
                     real* out, Py_ssize_t ldout) noexcept nogil:
@@ -229,7 +237,7 @@ cdef void finish_block(Gemm* g, const Step* step, real* c, Py_ssize_t ldc, Py_ss
         at = i * g.ldc + j
         for s in range(SLOTS):
             slots[s] = g.slots[s] + at if g.slots[s] != NULL else NULL
-        update_block(g.code, step.hyper, g.c + at, slots, g.ldc, c, ldc, rows, cols)
+        update_block(g.code, step.hyper, &g.extras, g.c + at, slots, g.ldc, c, ldc, rows, cols)
 
 
 cdef void gemm_prepare(Gemm* g) noexcept nogil:
@@ -285,10 +293,11 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
     cdef real* packed_a = small + MR * NV * VW
     cdef const real* rows = g.a
     cdef Py_ssize_t ldrows = g.lda
-    cdef int mr, nv, flat
+    cdef int mr, nv, flat, s
     cdef bint edge, apart, pack_a = g.pack_a
     cdef real edge_bias[NV * VW]
-    cdef const real* ahead[2]
+    cdef Ahead ahead
+    ahead.ld, ahead.bits = g.ldc, 1 if g.slots[1] == NULL else 2
     gemm_share(g, tid, nthreads, &first, &last, &v0, &v1)
     if first >= last or v0 >= v1:
         return
@@ -353,15 +362,15 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
                         start = ZEROS
                     else:
                         start = &edge_bias[0] if edge else g.bias + j
-                    ahead[0] = ahead[1] = g.c + (i + mr) * g.ldc + j
-                    if g.finish == FINISH_UPDATE and g.slots[0] != NULL:
-                        ahead[1] = g.slots[0] + (i + mr) * g.ldc + j
+                    for s in range(1 << ahead.bits):
+                        ahead.arrays[s] = g.c if s == 0 or g.slots[s - 1] == NULL else g.slots[s - 1]
+                        ahead.arrays[s] += (i + mr) * g.ldc + j
                     if nv > NV:
                         any_flat_tile(mr, kc, a + (i - i0) * lda, lda, panel, ldpanel, start, ldstart,
                                       out, ldout)
                     else:
                         any_tile(mr, nv, g.trans_a, kc, a + (i - i0) * (1 if g.trans_a else lda), lda,
-                                 panel, ldpanel, start, ldstart, out, ldout, ahead, g.ldc)
+                                 panel, ldpanel, start, ldstart, out, ldout, &ahead)
                     if k0 + kc == g.k and g.finish != FINISH_NOTHING:
                         finish_block(g, step, out, ldout, i, j, mr, nv * VW)
                     if edge:
@@ -382,6 +391,7 @@ cdef struct ColumnSum:
     bint padded, update
     int code
     real* slots[SLOTS]    # INOUT (cols,)
+    Extras extras
 
 
 cdef void column_sum_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
@@ -407,7 +417,7 @@ cdef void column_sum_kernel(void* args, const Step* step, int tid, int nthreads)
             for s in range(SLOTS):
                 slots[s] = a.slots[s] + j if a.slots[s] != NULL else NULL
             vstore(gradient, total)
-            update_block(a.code, step.hyper, a.out + j, slots, 0, gradient, 0, 1, count)
+            update_block(a.code, step.hyper, &a.extras, a.out + j, slots, 0, gradient, 0, 1, count)
         else:
             vstore_part(a.out + j, total, count)
         j += VW

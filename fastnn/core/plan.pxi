@@ -248,8 +248,10 @@ cdef class Plan:
         self.arrays.append((dz, kernel, y, dx))
 
     def dense_update(self, real[:, :] x, Py_ssize_t k, real[:, :] dz, real[:, :] kernel,
-                     tuple kernel_slots, real[::1] bias, tuple bias_slots, int optimizer, bint sync=True):
-        """One optimizer step on kernel by x^T dz and on bias by dz's column sums; neither is stored."""
+                     tuple kernel_slots, real[::1] bias, tuple bias_slots, int optimizer,
+                     tuple kernel_penalty=(0., 0.), tuple bias_penalty=(0., 0.), bint sync=True):
+        """One optimizer step on kernel by x^T dz and on bias by dz's column sums; neither is stored.
+        Penalties are (l1, l2), see `with_penalty`."""
         cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN, sync and bias is None)
         cdef ColumnSum* s
         self.count_rows(&g.k)
@@ -258,6 +260,7 @@ cdef class Plan:
         g.b, g.ldb = &dz[0, 0], ld(dz)
         g.c, g.ldc = &kernel[0, 0], ld(kernel)
         g.finish, g.code = FINISH_UPDATE, optimizer
+        g.extras.l1, g.extras.l2 = kernel_penalty
         self.take_slots(g.slots, kernel_slots, True)
         self.keep_gemm(g)
         self.arrays.append((x, dz, kernel, kernel_slots, bias, bias_slots))
@@ -267,7 +270,50 @@ cdef class Plan:
         self.count_rows(&s.rows)
         s.cols, s.padded, s.update, s.code = bias.shape[0], True, True, optimizer
         s.x, s.ldx, s.out = &dz[0, 0], ld(dz), &bias[0]
+        s.extras.l1, s.extras.l2 = bias_penalty
         self.take_slots(s.slots, bias_slots, False)
+
+    # Clipping by norm, on stored gradients: add_penalty, square_sum and a barrier, clip_factor and a
+    # barrier, update. A bias is a matrix of one row here. `cols`: without padding, which may hold NaN.
+
+    def add_penalty(self, real[:, :] g, real[:, :] w, Py_ssize_t cols, real l1, real l2, bint sync=True):
+        """g += l1 sign(w) + 2 l2 w."""
+        cdef PenaltyArgs* a = <PenaltyArgs*>self.add(add_penalty_kernel, sizeof(PenaltyArgs), TRAIN, sync)
+        a.rows, a.cols, a.l1, a.l2 = g.shape[0], cols, l1, l2
+        a.g, a.ldg, a.w, a.ldw = &g[0, 0], ld(g), &w[0, 0], ld(w)
+        self.arrays.append((g, w))
+
+    def square_sum(self, real[:, :] x, Py_ssize_t cols, double[::1] partial, bint sync=True):
+        """partial[i] = sum_j x[i, j]**2 over the first cols columns."""
+        cdef SquareSum* a = <SquareSum*>self.add(square_sum_kernel, sizeof(SquareSum), TRAIN, sync)
+        a.rows, a.cols, a.x, a.ldx, a.partial = x.shape[0], cols, &x[0, 0], ld(x), &partial[0]
+        self.arrays.append((x, partial))
+
+    def clip_factor(self, tuple partials, bint together, real[::1] factors, bint sync=True):
+        """factors[i] = clip / max(norm of array i, clip), or by the norm of all `together`."""
+        cdef ClipFactor* a = <ClipFactor*>self.add(clip_factor_kernel, sizeof(ClipFactor), TRAIN, sync)
+        cdef double[::1] partial
+        cdef Py_ssize_t i
+        places = numpy.array([part.ctypes.data for part in partials], numpy.uintp)
+        rows = numpy.array([len(part) for part in partials], numpy.intp)
+        cdef size_t[::1] place = places
+        cdef Py_ssize_t[::1] count = rows
+        for i in range(len(partials)):
+            partial = partials[i]  # of the right type, or an error
+        a.arrays, a.together, a.factors = len(partials), together, &factors[0]
+        a.partial, a.rows = <const double**>&place[0], &count[0]
+        self.arrays.append((partials, places, rows, factors))
+
+    def update(self, real[:, :] g, Py_ssize_t cols, real[:, :] w, tuple slots, int optimizer,
+               real[::1] factor, bint sync=True):
+        """One optimizer step on w by factor[0] * g, the gradient that stands in g."""
+        cdef UpdateArgs* a = <UpdateArgs*>self.add(update_kernel, sizeof(UpdateArgs), TRAIN, sync)
+        a.code, a.rows, a.cols = optimizer, w.shape[0], cols
+        a.w, a.ldw, a.g, a.ldg = &w[0, 0], ld(w), &g[0, 0], ld(g)
+        if factor is not None:
+            a.extras.factor = &factor[0]
+        self.take_slots(a.slots, slots, True)
+        self.arrays.append((g, w, slots, factor))
 
     def activate(self, int code, real[:, :] x, real[:, :] y, int modes, bint sync=True):
         """y = f(x), element by element."""

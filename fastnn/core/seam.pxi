@@ -29,7 +29,14 @@ ROW_ACTIVATIONS = {"softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX}
 LOSSES = {"sparse_softmax_crossentropy": SPARSE_SOFTMAX_CROSSENTROPY,
           "softmax_crossentropy": SOFTMAX_CROSSENTROPY, "mean_squared_error": MEAN_SQUARED_ERROR,
           "binary_crossentropy": BINARY_CROSSENTROPY}
-UPDATES = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adagrad": ADAGRAD}
+UPDATES = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adagrad": ADAGRAD, "rmsprop": RMSPROP,
+           "rmsprop_momentum": RMSPROP_MOMENTUM, "rmsprop_centered": RMSPROP_CENTERED,
+           "rmsprop_centered_momentum": RMSPROP_CENTERED_MOMENTUM, "adadelta": ADADELTA, "adam": ADAM,
+           "amsgrad": AMSGRAD, "adamax": ADAMAX, "nadam": NADAM, "lion": LION}
+UPDATE_SLOTS = {name: update_slots(code) for name, code in UPDATES.items()}
+# The row of hyper: its length, and the places of what all updates have in common.
+hypers = HYPERS
+hyper_places = {"decay": DECAY, "clipvalue": CLIPVALUE, "clipnorm": CLIPNORM}
 
 # ---- plain arrays --------------------------------------------------------------------------------
 
@@ -341,7 +348,8 @@ def update(int code, tuple hyper, w, g, tuple slots, int threads):
     memset(&a, 0, sizeof(a))
     memset(&step, 0, sizeof(step))
     memset(row, 0, sizeof(row))
-    a.code, a.n, a.w, a.g = code, weight.rows * weight.cols, weight.data, gradient.data
+    memset(&a, 0, sizeof(a))
+    a.code, a.rows, a.cols, a.w, a.g = code, 1, weight.rows * weight.cols, weight.data, gradient.data
     for slot in slots:
         if not (view(slot, &state[k]) and state[k].writeable and same_shape(&state[k], &weight)
                 and apart(&state[k], &weight) and apart(&state[k], &gradient)):
@@ -354,10 +362,46 @@ def update(int code, tuple hyper, w, g, tuple slots, int threads):
     for k in range(len(hyper)):
         row[k] = <double>hyper[k]
     step.hyper = row
-    threads = useful_threads(a.n, CHEAP_WORK_PER_THREAD, threads)
+    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD, threads)
     with nogil:
         run(update_kernel, &a, &step, threads)
     return w
+
+
+def add_penalty(g, w, real l1, real l2, int threads):
+    """g += l1 sign(w) + 2 l2 w in place, see `with_penalty`; any shape. g apart from w. Returns g."""
+    cdef View gradient, weight
+    cdef PenaltyArgs a
+    if not (view(g, &gradient) and gradient.writeable and view(w, &weight)
+            and same_shape(&gradient, &weight) and apart(&gradient, &weight)):
+        return None
+    memset(&a, 0, sizeof(a))
+    a.rows, a.cols, a.l1, a.l2 = 1, gradient.rows * gradient.cols, l1, l2
+    a.g, a.w = gradient.data, weight.data
+    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(add_penalty_kernel, &a, NULL, threads)
+    return g
+
+
+def sum_of_squares(x, int threads):
+    """The sum over the rows of x (its last axis), ascending, of their sums of squares; any shape."""
+    cdef View v
+    cdef SquareSum a
+    cdef double total
+    if not view(x, &v, True):
+        return None
+    memset(&a, 0, sizeof(a))
+    a.rows, a.cols, a.x, a.ldx = v.rows, v.cols, v.data, v.ld
+    a.partial = <double*>malloc(sizeof(double) * a.rows)
+    if a.partial == NULL:
+        raise MemoryError(f"sum_of_squares: no memory for the sums of {a.rows} rows")
+    threads = useful_threads(<double>a.rows * a.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(square_sum_kernel, &a, NULL, threads)
+        total = ascending_sum(a.partial, a.rows)
+        free(a.partial)
+    return total
 
 
 cdef struct Burn:
