@@ -323,6 +323,12 @@ def flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
+def expect_instance(value: Any, name: str, kind: type) -> None:
+    """Raise TypeError unless `value` is an instance of `kind`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
+
+
 def choice(value: Any, name: str, choices: Collection[str]) -> str:
     """Return `value` if it is one of `choices`; the error lists them, near matches first."""
     if isinstance(value, str) and value in choices:

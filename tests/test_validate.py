@@ -116,6 +116,8 @@ ERRORS = [
      "activation: expected one of relu, tanh, got 'rleu' (did you mean 'relu'?)"),
     (lambda: check.choice("xyz", "loss", ["mse"]), ValueError,
      "loss: expected one of mse, got 'xyz'"),
+    (lambda: check.expect_instance("m", "table", dict), TypeError,
+     "table: expected a dict, got str"),
     (lambda: check.choice(3, "loss", ["mse"]), TypeError, "loss: expected one of mse, got 3"),
 ]  # fmt: skip
 
@@ -207,3 +209,4 @@ def test_numbers_and_names_that_are_fine():
     assert check.fraction(0, "f") == 0 and check.fraction(1, "f", closed=True) == 1
     assert check.flag(np.True_, "b") is True and check.choice("mse", "loss", ["mse"]) == "mse"
     assert check.as_dtype(float) == np.float64
+    check.expect_instance(True, "n", int)  # a subclass's instance is one
