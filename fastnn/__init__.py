@@ -31,8 +31,10 @@ from fastnn import (  # isort: skip
 )
 from fastnn.layers import Input
 from fastnn.model import Sequential
+from fastnn.rbm import BernoulliRBM
 
 __all__ = [
+    "BernoulliRBM",
     "Input",
     "Sequential",
     "__version__",

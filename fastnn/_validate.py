@@ -182,6 +182,21 @@ def as_targets(y: Any, name: str, shape: tuple[int, int], dtype: Any = None) -> 
     return as_matrix(y, name, dtype)
 
 
+def as_probabilities(
+    x: Any, name: str, dtype: Any = None, features: int | None = None
+) -> np.ndarray:
+    """Return `x` as `as_matrix` does, if all its numbers are in [0, 1]."""
+    x = as_matrix(x, name, dtype, features)
+    good = (x >= 0) & (x <= 1)  # False for NaN
+    if not good.all():
+        row, column = np.argwhere(~good)[0]
+        raise ValueError(
+            f"{name}: expected numbers in [0, 1], got {x[row, column]} at row {row}, "
+            f"column {column}"
+        )
+    return x
+
+
 def as_sample_weight(weight: Any, name: str, n: int, dtype: Any = None) -> np.ndarray:
     """Return one finite weight for each of `n` rows; (n, 1) is accepted too."""
     weight = as_numbers(weight, name)
