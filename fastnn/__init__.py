@@ -27,6 +27,7 @@ from fastnn import (  # isort: skip
     losses,
     metrics,
     optimizers,
+    plotting,
     reference,
 )
 from fastnn.layers import Input
@@ -51,6 +52,7 @@ __all__ = [
     "metrics",
     "num_threads",
     "optimizers",
+    "plotting",
     "reference",
     "set_num_threads",
     "set_random_seed",

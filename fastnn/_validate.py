@@ -331,6 +331,17 @@ def fraction(value: Any, name: str, closed: bool = False) -> float:
     return found
 
 
+def interval(value: Any, name: str) -> tuple[float, float]:
+    """Return `value` as two finite floats, the lower one first."""
+    expected = "two numbers (low, high) with low < high"
+    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
+        raise TypeError(f"{name}: expected {expected}, got {value!r}")
+    low, high = (number(side, name, expected) for side in value)
+    if not low < high:
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return low, high
+
+
 def flag(value: Any, name: str) -> bool:
     """Return `value` if it is True or False."""
     if not isinstance(value, (bool, np.bool_)):
