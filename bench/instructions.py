@@ -2,10 +2,11 @@
 
     python bench/instructions.py
 
-Needs valgrind. A step's time drowns in a machine's noise, its count does not: it shows overhead that
-creeps in. Two runs of the compiled plan differ in nothing but their number of steps; the difference
-of their counts, by the difference of their steps, is one step: gathering its rows, forward, loss,
-backward, update, all but the shuffling. Counted for the AVX2 build, for few valgrinds know AVX-512.
+Needs valgrind. A step's time drowns in a machine's noise, its count does not: it shows overhead
+that creeps in. Two runs of the compiled plan differ in nothing but their number of steps; the
+difference of their counts, by the difference of their steps, is one step: gathering its rows,
+forward, loss, backward, update, all but the shuffling. Counted for the AVX2 build, for few
+valgrinds know AVX-512.
 """
 
 from __future__ import annotations
