@@ -25,7 +25,7 @@ from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release
 from cpython.exc cimport PyErr_Clear
 from cython.parallel cimport parallel, threadid
 from libc.math cimport sqrt
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset, strchr
 
@@ -36,8 +36,12 @@ include "core/team.pxi"
 include "core/elementary.pxi"
 include "core/activations.pxi"
 include "core/updates.pxi"
+include "core/rows.pxi"
+include "core/columns.pxi"
 include "core/gemm.pxi"
 include "core/softmax.pxi"
+include "core/normalization.pxi"
+include "core/dropout.pxi"
 include "core/losses.pxi"
 include "core/seam.pxi"
 include "core/plan.pxi"

@@ -281,6 +281,14 @@ def non_negative_int(value: Any, name: str) -> int:
     return _int(value, name, 0, "a non-negative integer")
 
 
+def counter(value: Any, name: str) -> int:
+    """Return `value` as an int that 64 bits hold: a seed, or the number of a draw."""
+    found = non_negative_int(value, name)
+    if found >= 1 << 64:
+        raise ValueError(f"{name}: expected an integer below 2**64, got {value!r}")
+    return found
+
+
 def _int(value: Any, name: str, least: int, expected: str) -> int:
     try:
         if isinstance(value, (bool, np.bool_)):

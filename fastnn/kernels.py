@@ -47,6 +47,12 @@ _MATMUL, _DENSE, _COLUMN_SUM = map(_in_both, ("matmul", "dense_forward", "column
 _ACTIVATE, _ACTIVATE_GRADIENT = map(_in_both, ("activate", "activate_gradient"))
 _LOSS, _STEP = map(_in_both, ("loss", "update"))
 _ADD_PENALTY, _SUM_OF_SQUARES = map(_in_both, ("add_penalty", "sum_of_squares"))
+_AFFINE, _PRELU, _PRELU_GRADIENT = map(_in_both, ("affine", "prelu", "prelu_gradient"))
+_BATCH = _in_both("batch_normalization")
+_BATCH_GRADIENT = _in_both("batch_normalization_gradient")
+_LAYER = _in_both("layer_normalization")
+_LAYER_GRADIENT = _in_both("layer_normalization_gradient")
+_MULTIPLY, _DROPOUT, _NOISE = map(_in_both, ("multiply", "dropout", "gaussian_noise"))
 
 
 def _operands(*named: tuple[ArrayLike | None, str, int | None]) -> list:
@@ -439,6 +445,328 @@ def activate_gradient(
         As in the gradient function of that name.
     """
     return _ACTIVATIONS[check.choice(name, "name", _ACTIVATIONS)][1](y, dy, out)
+
+
+# ---- by columns and by rows ------------------------------------------------------------------
+
+
+def affine(
+    x: ArrayLike,
+    scale: ArrayLike,
+    shift: ArrayLike | None = None,
+    center: ArrayLike | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute ``(x - center) * scale + shift`` by columns.
+
+    Parameters
+    ----------
+    x : array of shape (n, m)
+    scale : array of shape (m,)
+    shift, center : array of shape (m,), optional
+        By default 0.
+    out : ndarray of shape (n, m), optional
+        May be `x` itself.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+        Rounded after the subtraction and once more, after the product and sum.
+    """
+    for kernel in _AFFINE:
+        result = kernel(x, scale, shift, center, out, _dispatch.threads)
+        if result is not None:
+            return result
+    x, *vectors = _operands(
+        (x, "x", 2), (scale, "scale", 1), (shift, "shift", 1), (center, "center", 1)
+    )
+    _expect_vectors(x.shape[1], scale=vectors[0], shift=vectors[1], center=vectors[2])
+    _expect_output_like(x, out, x=x)
+    for name, vector in zip(("scale", "shift", "center"), vectors, strict=True):
+        if out is not None and vector is not None:
+            check.expect_apart(out, "out", vector, name)
+    x = np.ascontiguousarray(x)
+    return _delivered(_dispatch.core(x.dtype).affine(x, *vectors, None, _dispatch.threads), out)
+
+
+def _expect_vectors(length: int, **vectors: np.ndarray | None) -> None:
+    for name, vector in vectors.items():
+        if vector is not None:
+            check.expect_shape(vector, name, (length,))
+
+
+def prelu(x: ArrayLike, alpha: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute `x` where ``x > 0``, else ``alpha * x``.
+
+    Parameters
+    ----------
+    x : array of shape (n, m)
+    alpha : array of shape (m,)
+    out : ndarray of shape (n, m), optional
+        May be `x` itself.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+    """
+    for kernel in _PRELU:
+        result = kernel(x, alpha, out, _dispatch.threads)
+        if result is not None:
+            return result
+    x, alpha = _operands((x, "x", 2), (alpha, "alpha", 1))
+    _expect_vectors(x.shape[1], alpha=alpha)
+    _expect_output_like(x, out, x=x)
+    if out is not None:
+        check.expect_apart(out, "out", alpha, "alpha")
+    x = np.ascontiguousarray(x)
+    return _delivered(_dispatch.core(x.dtype).prelu(x, alpha, None, _dispatch.threads), out)
+
+
+def prelu_gradient(x: ArrayLike, alpha: ArrayLike, dy: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Carry a gradient back through `prelu`, from its input.
+
+    Parameters
+    ----------
+    x, dy : array of shape (n, m)
+    alpha : array of shape (m,)
+
+    Returns
+    -------
+    dx : ndarray of shape (n, m)
+        ``dy`` where ``x > 0``, ``alpha * dy`` where ``x < 0``, 0 where ``x == 0``.
+    dalpha : ndarray of shape (m,)
+        The sum of ``x * dy`` over the rows where ``x < 0``.
+    """
+    for kernel in _PRELU_GRADIENT:
+        result = kernel(x, alpha, dy, _dispatch.threads)
+        if result is not None:
+            return result
+    x, alpha, dy = _operands((x, "x", 2), (alpha, "alpha", 1), (dy, "dy", 2))
+    _expect_vectors(x.shape[1], alpha=alpha)
+    check.expect_shape(dy, "dy", x.shape)
+    return _dispatch.core(x.dtype).prelu_gradient(x, alpha, dy, _dispatch.threads)
+
+
+def batch_normalization(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    epsilon: float = 1e-3,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalise each column: ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
+
+    Parameters
+    ----------
+    x : array of shape (n, m)
+    gamma, beta : array of shape (m,), optional
+        By default 1 and 0.
+    epsilon : float
+        At least 0.
+
+    Returns
+    -------
+    y : ndarray of shape (n, m)
+    mean, variance : ndarray of shape (m,)
+        Of the columns; the variance is the mean of the squared deviations.
+    """
+    epsilon = check.non_negative_rate(epsilon, "epsilon")
+    for kernel in _BATCH:
+        result = kernel(x, gamma, beta, epsilon, _dispatch.threads)
+        if result is not None:
+            return result
+    x, gamma, beta = _operands((x, "x", 2), (gamma, "gamma", 1), (beta, "beta", 1))
+    _expect_vectors(x.shape[1], gamma=gamma, beta=beta)
+    core = _dispatch.core(x.dtype)
+    return core.batch_normalization(x, gamma, beta, epsilon, _dispatch.threads)
+
+
+def batch_normalization_gradient(
+    x: ArrayLike,
+    mean: ArrayLike,
+    variance: ArrayLike,
+    gamma: ArrayLike | None,
+    dy: ArrayLike,
+    epsilon: float = 1e-3,
+    constant: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Carry a gradient back through `batch_normalization`.
+
+    Parameters
+    ----------
+    x, dy : array of shape (n, m)
+    mean, variance : array of shape (m,)
+    gamma : array of shape (m,) or None
+    epsilon : float
+        At least 0.
+    constant : bool
+        Whether mean and variance are not those of `x`, but constants.
+
+    Returns
+    -------
+    dx : ndarray of shape (n, m)
+    dgamma, dbeta : ndarray of shape (m,)
+    """
+    epsilon = check.non_negative_rate(epsilon, "epsilon")
+    constant = check.flag(constant, "constant")
+    for kernel in _BATCH_GRADIENT:
+        result = kernel(x, mean, variance, gamma, dy, epsilon, constant, _dispatch.threads)
+        if result is not None:
+            return result
+    x, mean, variance, gamma, dy = _operands(
+        (x, "x", 2),
+        (mean, "mean", 1),
+        (variance, "variance", 1),
+        (gamma, "gamma", 1),
+        (dy, "dy", 2),
+    )
+    _expect_vectors(x.shape[1], mean=mean, variance=variance, gamma=gamma)
+    check.expect_shape(dy, "dy", x.shape)
+    gradient = _dispatch.core(x.dtype).batch_normalization_gradient
+    return gradient(x, mean, variance, gamma, dy, epsilon, constant, _dispatch.threads)
+
+
+def layer_normalization(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    epsilon: float = 1e-3,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalise each row: ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
+
+    Parameters
+    ----------
+    x : array of shape (n, m)
+    gamma, beta : array of shape (m,), optional
+        By default 1 and 0.
+    epsilon : float
+        At least 0.
+
+    Returns
+    -------
+    y : ndarray of shape (n, m)
+    mean, inverse : ndarray of shape (n,)
+        Of the rows: the mean, and ``1 / sqrt(variance + epsilon)``.
+    """
+    epsilon = check.non_negative_rate(epsilon, "epsilon")
+    for kernel in _LAYER:
+        result = kernel(x, gamma, beta, epsilon, _dispatch.threads)
+        if result is not None:
+            return result
+    x, gamma, beta = _operands((x, "x", 2), (gamma, "gamma", 1), (beta, "beta", 1))
+    _expect_vectors(x.shape[1], gamma=gamma, beta=beta)
+    core = _dispatch.core(x.dtype)
+    return core.layer_normalization(x, gamma, beta, epsilon, _dispatch.threads)
+
+
+def layer_normalization_gradient(
+    x: ArrayLike, mean: ArrayLike, inverse: ArrayLike, gamma: ArrayLike | None, dy: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Carry a gradient back through `layer_normalization`.
+
+    Parameters
+    ----------
+    x, dy : array of shape (n, m)
+    mean, inverse : array of shape (n,)
+        As `layer_normalization` returned them.
+    gamma : array of shape (m,) or None
+
+    Returns
+    -------
+    dx : ndarray of shape (n, m)
+    dgamma, dbeta : ndarray of shape (m,)
+    """
+    for kernel in _LAYER_GRADIENT:
+        result = kernel(x, mean, inverse, gamma, dy, _dispatch.threads)
+        if result is not None:
+            return result
+    x, mean, inverse, gamma, dy = _operands(
+        (x, "x", 2), (mean, "mean", 1), (inverse, "inverse", 1), (gamma, "gamma", 1), (dy, "dy", 2)
+    )
+    _expect_vectors(x.shape[0], mean=mean, inverse=inverse)
+    _expect_vectors(x.shape[1], gamma=gamma)
+    check.expect_shape(dy, "dy", x.shape)
+    gradient = _dispatch.core(x.dtype).layer_normalization_gradient
+    return gradient(x, mean, inverse, gamma, dy, _dispatch.threads)
+
+
+# ---- by chance -------------------------------------------------------------------------------
+
+
+def multiply(x: ArrayLike, y: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x * y``, elementwise; `dropout`'s gradient is ``mask * dy``.
+
+    Parameters
+    ----------
+    x, y : array of any one shape
+    out : ndarray of that shape, optional
+        May be `x` or `y` itself.
+
+    Returns
+    -------
+    ndarray of that shape
+    """
+    for kernel in _MULTIPLY:
+        result = kernel(x, y, out, _dispatch.threads)
+        if result is not None:
+            return result
+    x, y = _operands((x, "x", None), (y, "y", None))
+    check.expect_shape(y, "y", x.shape)
+    _expect_output_like(x, out, x=x, y=y)
+    core = _dispatch.core(x.dtype)
+    result = core.multiply(x.reshape(-1), y.reshape(-1), None, _dispatch.threads)
+    return _delivered(result, out, x.shape)
+
+
+def dropout(x: ArrayLike, rate: float, seed: int, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Set each element to 0 with probability `rate`, and divide the others by ``1 - rate``.
+
+    Parameters
+    ----------
+    x : array of shape (n, m)
+    rate : float
+        In [0, 1].
+    seed, number : int
+        At least 0, below 2**64. The same two give the same elements, in float32 and float64 and
+        on any number of threads; every `number` of one seed is another draw.
+
+    Returns
+    -------
+    y, mask : ndarray of shape (n, m)
+        ``x * mask``, and 0 or ``1 / (1 - rate)``.
+    """
+    rate = check.fraction(rate, "rate", closed=True)
+    seed, number = check.counter(seed, "seed"), check.counter(number, "number")
+    for kernel in _DROPOUT:
+        result = kernel(x, rate, seed, number, _dispatch.threads)
+        if result is not None:
+            return result
+    (x,) = _operands((x, "x", 2))
+    return _dispatch.core(x.dtype).dropout(x, rate, seed, number, _dispatch.threads)
+
+
+def gaussian_noise(x: ArrayLike, stddev: float, seed: int, number: int = 0) -> np.ndarray:
+    """Add numbers of the normal distribution, of mean 0.
+
+    Parameters
+    ----------
+    x : array of shape (n, m)
+    stddev : float
+        At least 0.
+    seed, number : int
+        As in `dropout`.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+    """
+    stddev = check.non_negative_rate(stddev, "stddev")
+    seed, number = check.counter(seed, "seed"), check.counter(number, "number")
+    for kernel in _NOISE:
+        result = kernel(x, stddev, seed, number, _dispatch.threads)
+        if result is not None:
+            return result
+    (x,) = _operands((x, "x", 2))
+    return _dispatch.core(x.dtype).gaussian_noise(x, stddev, seed, number, _dispatch.threads)
 
 
 # ---- losses ----------------------------------------------------------------------------------

@@ -26,6 +26,15 @@ Sources
 [10] S. J. Reddi, S. Kale, S. Kumar, On the convergence of Adam and beyond, ICLR 2018.
 [11] T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
 [12] X. Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023.
+[13] S. Ioffe, C. Szegedy, Batch normalization: accelerating deep network training by reducing
+    internal covariate shift, ICML 2015.
+[14] J. L. Ba, J. R. Kiros, G. E. Hinton, Layer normalization, arXiv 1607.06450, 2016.
+[15] K. He et al., Delving deep into rectifiers, ICCV 2015.
+[16] N. Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting,
+    JMLR 15, 2014.
+[17] J. K. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11.
+[18] G. E. P. Box, M. E. Muller, A note on the generation of random normal deviates, Annals of
+    Mathematical Statistics 29(2), 1958.
 """
 
 from __future__ import annotations
@@ -245,6 +254,210 @@ _ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
     "softmax": (softmax, softmax_gradient),
     "log_softmax": (log_softmax, log_softmax_gradient),
 }
+
+
+# ---- by columns and by rows --------------------------------------------------------------------
+
+
+def affine(
+    x: ArrayLike,
+    scale: ArrayLike,
+    shift: ArrayLike | None = None,
+    center: ArrayLike | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute ``(x - center) * scale + shift``, with numbers of their own for every column."""
+    x, scale, shift, center = _real(x, scale, shift, center)
+    y = (x if center is None else x - center) * scale
+    return _into(out, y if shift is None else y + shift)
+
+
+def prelu(x: ArrayLike, alpha: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute `x` where ``x > 0``, else ``alpha * x``, with an alpha for every column [15]."""
+    x, alpha = _real(x, alpha)
+    return _into(out, np.where(x > 0, x, alpha * x))
+
+
+def prelu_gradient(x: ArrayLike, alpha: ArrayLike, dy: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the gradient of `prelu` from its input [15, eq. 3]; dx is 0 at 0, as for ReLU.
+
+    Returns
+    -------
+    dx, dalpha : ndarray of the shapes of `x` and `alpha`
+    """
+    x, alpha, dy = _real(x, alpha, dy)
+    dx = np.where(x > 0, dy, np.where(x < 0, alpha * dy, x))
+    return dx, (np.minimum(x, 0) * dy).sum(axis=0)
+
+
+def batch_normalization(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    epsilon: float = 1e-3,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalise each column over the batch [13, algorithm 1].
+
+    ``y = gamma * (x - mean) / sqrt(variance + epsilon) + beta``, the variance being the mean of
+    the squared deviations.
+
+    Returns
+    -------
+    y, mean, variance : ndarray of shapes (n, m), (m,) and (m,)
+    """
+    x, gamma, beta = _real(x, gamma, beta)
+    mean = x.mean(axis=0)
+    variance = np.square(x - mean).mean(axis=0)
+    scale = _scale(gamma, 1 / np.sqrt(variance + epsilon))
+    return affine(x, scale, beta, mean), mean, variance
+
+
+def batch_normalization_gradient(
+    x: ArrayLike,
+    mean: ArrayLike,
+    variance: ArrayLike,
+    gamma: ArrayLike | None,
+    dy: ArrayLike,
+    epsilon: float = 1e-3,
+    constant: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Carry a gradient back through `batch_normalization` [13, section 3].
+
+    With ``xhat = (x - mean) / sqrt(variance + epsilon)``: ``dgamma = sum_i dy_i xhat_i``,
+    ``dbeta = sum_i dy_i`` and ``dx = scale * (dy - dbeta / n - xhat * dgamma / n)``; with
+    `constant`, where mean and variance are not those of `x`, ``dx = scale * dy``.
+
+    Returns
+    -------
+    dx, dgamma, dbeta : ndarray of shapes (n, m), (m,) and (m,)
+    """
+    x, mean, variance, gamma, dy = _real(x, mean, variance, gamma, dy)
+    inverse = 1 / np.sqrt(variance + epsilon)
+    d = x - mean
+    dgamma, dbeta = (d * dy).sum(axis=0) * inverse, dy.sum(axis=0)
+    scale = _scale(gamma, inverse)
+    if constant:
+        return scale * dy, dgamma, dbeta
+    return scale * (dy - dbeta / len(x) - d * (dgamma * inverse / len(x))), dgamma, dbeta
+
+
+def _scale(gamma: np.ndarray | None, inverse: np.ndarray) -> np.ndarray:
+    return inverse if gamma is None else gamma * inverse
+
+
+def layer_normalization(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    epsilon: float = 1e-3,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalise each row over its columns [14, eq. 3 and 4].
+
+    ``y = gamma * (x - mean) * inverse + beta`` with ``inverse = 1 / sqrt(variance + epsilon)``.
+
+    Returns
+    -------
+    y, mean, inverse : ndarray of shapes (n, m), (n,) and (n,)
+    """
+    x, gamma, beta = _real(x, gamma, beta)
+    mean = x.mean(axis=1)
+    d = x - mean[:, None]
+    inverse = 1 / np.sqrt(np.square(d).mean(axis=1) + epsilon)
+    y = d * inverse[:, None]
+    y = y if gamma is None else y * gamma
+    return (y if beta is None else y + beta), mean, inverse
+
+
+def layer_normalization_gradient(
+    x: ArrayLike, mean: ArrayLike, inverse: ArrayLike, gamma: ArrayLike | None, dy: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Carry a gradient back through `layer_normalization`.
+
+    With ``xhat = (x - mean) * inverse`` and ``g = dy * gamma``, over each row of m columns:
+    ``dx = inverse * (g - mean_j(g_j) - xhat * mean_j(g_j xhat_j))``; ``dgamma`` is the sum of
+    ``dy * xhat`` and ``dbeta`` that of ``dy``, over the rows.
+
+    Returns
+    -------
+    dx, dgamma, dbeta : ndarray of shapes (n, m), (m,) and (m,)
+    """
+    x, mean, inverse, gamma, dy = _real(x, mean, inverse, gamma, dy)
+    mean, inverse = mean[:, None], inverse[:, None]
+    xhat = (x - mean) * inverse
+    g = dy if gamma is None else dy * gamma
+    along = (g * xhat).mean(axis=1, keepdims=True)
+    dx = inverse * (g - g.mean(axis=1, keepdims=True) - xhat * along)
+    return dx, (dy * xhat).sum(axis=0), dy.sum(axis=0)
+
+
+# ---- by chance -----------------------------------------------------------------------------------
+
+
+def multiply(x: ArrayLike, y: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x * y``, element by element: also the gradient of `dropout`, ``mask * dy``."""
+    x, y = _real(x, y)
+    return _into(out, x * y)
+
+
+def dropout(x: ArrayLike, rate: float, seed: int, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Set each element to 0 with probability `rate`, and divide the others by ``1 - rate`` [16].
+
+    Element e of `x`, row by row, is dropped where its random word (`_words`) is below
+    ``rate * 2**32``.
+
+    Returns
+    -------
+    y, mask : ndarray of the shape of `x`
+        ``x * mask``, and 0 or ``1 / (1 - rate)``.
+    """
+    (x,) = _real(x)
+    kept = _words(x.size, seed, number) >= min(int(rate * 2**32), 2**32 - 1)
+    mask = kept.reshape(x.shape) * x.dtype.type(1 / (1 - rate) if rate < 1 else 0)
+    return x * mask, mask
+
+
+def gaussian_noise(x: ArrayLike, stddev: float, seed: int, number: int = 0) -> np.ndarray:
+    """Add numbers of the normal distribution, of mean 0 and this standard deviation.
+
+    Of 64 random words, word l and word 16 + l make the numbers of the elements l and 16 + l
+    together, for ``l < 16`` and for ``32 <= l < 48``: with ``u`` in (0, 1] and ``v`` in [0, 1) of
+    their upper 24 bits, ``sqrt(-2 log u)`` times the cosine and the sine of ``2 pi v`` [18].
+    """
+    (x,) = _real(x)
+    words = _words(-(-x.size // 64) * 64, seed, number).reshape(-1, 2, 2, 16) >> 8
+    u, v = (words[:, :, 0] + 1) / 2**24, words[:, :, 1] / 2**24
+    radius = np.sqrt(-2 * np.log(u))
+    pair = [radius * np.cos(2 * np.pi * v), radius * np.sin(2 * np.pi * v)]
+    normal = np.stack(pair, axis=2).reshape(-1)[: x.size].reshape(x.shape)
+    return x + x.dtype.type(stddev) * normal.astype(x.dtype)
+
+
+def _words(count: int, seed: int, number: int) -> np.ndarray:
+    """Return a random word of 32 bits (as int64) for each of so many elements.
+
+    Element e has word ``e // 16 % 4`` of the block ``16 * (e // 64) + e % 16``, under the key
+    `seed` and the counter (block, number), 64 bits each.
+    """
+    e = np.arange(count)
+    block = 16 * (e // 64) + e % 16
+    counter = [
+        *(block & 0xFFFFFFFF, block >> 32),
+        *(np.full(count, half) for half in (number & 0xFFFFFFFF, number >> 32)),
+    ]
+    words = _philox(counter, [seed & 0xFFFFFFFF, seed >> 32])
+    return np.choose(e // 16 % 4, words).astype(np.int64)
+
+
+def _philox(counter: Any, key: Any) -> list[np.ndarray]:
+    """Compute Philox4x32-10 [17]: four random words for a counter of four and a key of two."""
+    a, b, c, d = (np.asarray(word).astype(np.uint64) for word in counter)
+    key0, key1 = (np.uint64(word) for word in key)
+    high, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
+    for _ in range(10):
+        p, q = np.uint64(0xD2511F53) * a, np.uint64(0xCD9E8D57) * c
+        a, b, c, d = (q >> high) ^ b ^ key0, q & mask, (p >> high) ^ d ^ key1, p & mask
+        key0, key1 = (key0 + np.uint64(0x9E3779B9)) & mask, (key1 + np.uint64(0xBB67AE85)) & mask
+    return [a, b, c, d]
 
 
 # ---- losses ----------------------------------------------------------------------------------

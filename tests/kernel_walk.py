@@ -48,7 +48,7 @@ class Case(NamedTuple):
 
     def same_for_rows(self) -> bool:
         """Whether a row of the result depends on that row of the first argument alone."""
-        return self.name in ("dense_forward", *ACTIVATIONS, "exp", "log")
+        return self.name in ("dense_forward", "affine", "prelu", *ACTIVATIONS, "exp", "log")
 
 
 def is_real(x) -> bool:
@@ -218,6 +218,90 @@ def _loss_by_name(kind: str, targets: Callable, scale: float) -> Case:
     return Case("loss", lambda *sizes: (kind, *draw(*sizes), scale), scaled)
 
 
+def _affine(optional: bool) -> Case:
+    def draw(rng, n, k, m):
+        scale, shift, center = rng.standard_normal((3, m))
+        return rng.standard_normal((n, m)), scale, *((shift, center) if optional else (None, None))
+
+    def magnitude(x, scale, shift, center):
+        size = np.abs(scale) * (np.abs(x) + (0 if center is None else np.abs(center)))
+        return [STEPS * (size + (0 if shift is None else np.abs(shift)))]
+
+    return Case("affine", draw, magnitude)
+
+
+def _prelu_gradient(x, alpha, dy):
+    return [STEPS * (1 + np.abs(alpha)) * np.abs(dy), len(x) * np.abs(x * dy).sum(axis=0)]
+
+
+def _normal_with_vectors(optional: bool):
+    def draw(rng, n, k, m):
+        gamma, beta = rng.standard_normal((2, m))
+        return 1 + rng.standard_normal((n, m)), *((gamma, beta) if optional else (None, None)), 0.1
+
+    return draw
+
+
+def _normalization_magnitude(axis: int):
+    def magnitude(x, gamma, beta, epsilon):
+        n = x.shape[axis]
+        _, mean, _ = reference.batch_normalization(x if axis == 0 else x.T)
+        mean = mean if axis == 0 else mean[:, None]
+        d = np.abs(x - mean)
+        mean_error = n * np.abs(x).mean(axis=axis, keepdims=True)
+        variance = np.square(d).mean(axis=axis, keepdims=True)
+        spread = variance + epsilon
+        inverse = 1 / np.sqrt(spread)
+        # A wrong mean moves the variance by its square, and by sum(d) * error, which is rounding.
+        relative = (n + STEPS) * variance / spread + STEPS
+        size = mean_error + d * relative
+        size = (1 if gamma is None else np.abs(gamma)) * inverse * size
+        y = size + STEPS * (0 if beta is None else np.abs(beta))
+        last = (n + STEPS) * variance if axis == 0 else relative * inverse
+        return [y, mean_error.ravel() + 0 * variance.ravel(), last.ravel()]
+
+    return magnitude
+
+
+def _batch_gradient(constant: bool) -> Case:
+    def draw(rng, n, k, m):
+        mean, gamma = rng.standard_normal((2, m))
+        x, dy = rng.standard_normal((2, n, m))
+        return x, mean, rng.uniform(0.5, 2, m), gamma, dy, 0.1, constant
+
+    def magnitude(x, mean, variance, gamma, dy, epsilon, constant):
+        n, inverse = len(x), 1 / np.sqrt(variance + epsilon)
+        d = np.abs(x) + np.abs(mean)
+        along, level = np.abs(d * dy).sum(axis=0), np.abs(dy).sum(axis=0)
+        inner = STEPS * np.abs(dy) + (n + STEPS) / n * (level + d * inverse**2 * along)
+        dx = np.abs(gamma) * inverse * inner
+        return [dx, (n + STEPS) * along * inverse, n * level]
+
+    return Case("batch_normalization_gradient", draw, magnitude)
+
+
+def _layer_gradient(optional: bool) -> Case:
+    def draw(rng, n, k, m):
+        x, dy = rng.standard_normal((2, n, m))
+        gamma = rng.standard_normal(m) if optional else None
+        return x, rng.standard_normal(n), rng.uniform(0.5, 2, n), gamma, dy
+
+    def magnitude(x, mean, inverse, gamma, dy):
+        n, m = x.shape
+        mean, inverse = mean[:, None], inverse[:, None]
+        xhat = (np.abs(x) + np.abs(mean)) * inverse
+        g = np.abs(dy if gamma is None else dy * gamma)
+        level, along = g.mean(axis=1, keepdims=True), (g * xhat).mean(axis=1, keepdims=True)
+        dx = inverse * (STEPS * g + (m + STEPS) * (level + xhat * along))
+        return [dx, (n + STEPS) * np.abs(dy * xhat).sum(axis=0), n * np.abs(dy).sum(axis=0)]
+
+    return Case("layer_normalization_gradient", draw, magnitude)
+
+
+def _pair(rng, n, k, m):
+    return tuple(rng.standard_normal((2, n, m)))
+
+
 _ELEMENTWISE = ACTIVATIONS[:4]
 CASES = {
     **{f"matmul-{'nt'[a]}{'nt'[b]}": _product(bool(a), bool(b)) for a in (0, 1) for b in (0, 1)},
@@ -237,6 +321,40 @@ CASES = {
         "column_sum",
         lambda rng, n, k, m: (rng.standard_normal((n, m)),),
         lambda x: [len(x) * np.abs(x).sum(axis=0)],
+    ),
+    "affine": _affine(True),
+    "affine-scale": _affine(False),
+    "prelu": Case(
+        "prelu",
+        lambda rng, n, k, m: (rng.standard_normal((n, m)), rng.standard_normal(m)),
+        lambda x, alpha: [STEPS * (1 + np.abs(alpha)) * np.abs(x)],
+    ),
+    "prelu_gradient": Case(
+        "prelu_gradient",
+        lambda rng, n, k, m: (_normal(rng, n, m), rng.standard_normal(m), _normal(rng, n, m)),
+        _prelu_gradient,
+    ),
+    **{
+        f"{name}{'' if optional else '-plain'}": Case(
+            name, _normal_with_vectors(optional), _normalization_magnitude(axis)
+        )
+        for axis, name in enumerate(("batch_normalization", "layer_normalization"))
+        for optional in (True, False)
+    },
+    "batch_normalization_gradient": _batch_gradient(False),
+    "batch_normalization_gradient-constant": _batch_gradient(True),
+    "layer_normalization_gradient": _layer_gradient(True),
+    "layer_normalization_gradient-plain": _layer_gradient(False),
+    "multiply": Case("multiply", _pair, lambda x, y: [np.abs(x * y)]),
+    "dropout": Case(
+        "dropout",
+        lambda rng, n, k, m: (rng.standard_normal((n, m)), 0.3, 2**33 + 5, 2**40 + 3),
+        lambda x, *_: [STEPS * np.abs(x), STEPS + 0 * x],
+    ),
+    "gaussian_noise": Case(
+        "gaussian_noise",
+        lambda rng, n, k, m: (rng.standard_normal((n, m)), 0.3, 2**33 + 5, 2**40 + 3),
+        lambda x, *_: [np.abs(x) + STEPS * 0.3 * 6],
     ),
     "sgd_update": _update("sgd_update", 0.1),
     "momentum_update": _update("momentum_update", 0.1, 0.9),

@@ -32,7 +32,7 @@ cdef double GEMM_WORK_PER_THREAD = 150e3
 # What happens to a finished block of C, in place, before it leaves L1.
 cdef enum FinishKind:
     FINISH_NOTHING
-    FINISH_ACTIVATE  # C = f(C)
+    FINISH_ACTIVATE  # C = f(C), or f((C - center) * scale + shift) if `scale` is not NULL
     FINISH_SLOPE     # C = C * f'(.), y = f(.) in `saved`
     FINISH_UPDATE    # C is a gradient: update the weights with it and drop it
 
@@ -48,6 +48,9 @@ cdef struct Gemm:
     bint trans_a, trans_b
     bint padded           # rows of b, bias, c and saved may be read and written to a whole vector
     int finish, code
+    const real* center    # IN (n,): FINISH_ACTIVATE; as in affine_block
+    const real* scale
+    const real* shift
     const real* saved     # IN (m, n): FINISH_SLOPE
     Py_ssize_t ldsaved
     real* slots[SLOTS]    # INOUT (m, n): FINISH_UPDATE
@@ -230,7 +233,11 @@ cdef void finish_block(Gemm* g, const Step* step, real* c, Py_ssize_t ldc, Py_ss
     cdef Py_ssize_t at
     cdef int s
     if g.finish == FINISH_ACTIVATE:
-        activate_block(g.code, c, ldc, c, ldc, rows, cols)
+        if g.scale != NULL:
+            affine_block(g.center + j if g.center != NULL else NULL, g.scale + j,
+                         g.shift + j if g.shift != NULL else NULL, c, ldc, c, ldc, rows, cols, True)
+        if g.code != LINEAR:
+            activate_block(g.code, c, ldc, c, ldc, rows, cols)
     elif g.finish == FINISH_SLOPE:
         slope_block(g.code, g.saved + i * g.ldsaved + j, g.ldsaved, c, ldc, c, ldc, rows, cols)
     elif g.finish == FINISH_UPDATE:

@@ -24,6 +24,7 @@ cdef struct Op:
 cdef struct Run:
     Op* ops
     Py_ssize_t count, steps, batch, first
+    Py_ssize_t number     # of its first step
     const int64_t* order
     const real* hyper
     const real* data
@@ -38,6 +39,7 @@ cdef void run_steps(void* args, const Step* unused, int tid, int nthreads) noexc
     step.data, step.lddata = r.data, r.lddata
     for s in range(r.steps):
         step.first = r.first + s * r.batch
+        step.number = r.number + s
         step.order = r.order + step.first if r.order != NULL else NULL
         step.hyper = r.hyper + s * HYPERS if r.hyper != NULL else NULL
         for o in range(r.count):
@@ -431,6 +433,7 @@ cdef class Plan:
         if left:
             self.set_rows(left)
             r.first += r.steps * self.batch
+            r.number = r.steps
             if r.hyper != NULL:
                 r.hyper += r.steps * HYPERS
             r.steps = 1

@@ -404,6 +404,210 @@ def sum_of_squares(x, int threads):
     return total
 
 
+# ---- by columns and by rows ----------------------------------------------------------------------
+cdef object new_vector(Py_ssize_t n, View* v):
+    cdef View like
+    like.axes, like.shape[0] = 1, n
+    return output(None, &like, v)
+
+
+cdef inline bint view_vector(object x, View* v, Py_ssize_t n) noexcept:
+    """A vector of n numbers, or None, whose data is then NULL."""
+    if x is None:
+        v.data = NULL
+        return True
+    return view(x, v) and is_vector(v, n)
+
+
+cdef inline bint apart_if_any(View* out, View* v) noexcept:
+    return v.data == NULL or apart(out, v)
+
+
+def affine(x, scale, shift, center, out, int threads):
+    """(x - center) * scale + shift by columns; center and shift may be None. `out` may be x."""
+    cdef View v, s, t, c, y
+    cdef Columns a
+    if not (view(x, &v) and v.axes == 2 and view(scale, &s) and is_vector(&s, v.cols)
+            and view_vector(shift, &t, v.cols) and view_vector(center, &c, v.cols)):
+        return None
+    out = output(out, &v, &y)
+    if (out is None or not same_or_apart(&y, &v) or not apart(&y, &s) or not apart_if_any(&y, &t)
+            or not apart_if_any(&y, &c)):
+        return None
+    memset(&a, 0, sizeof(a))
+    a.map.rows, a.map.cols, a.map.x, a.map.ldx = v.rows, v.cols, v.data, v.ld
+    a.map.out, a.map.ldout = y.data, y.ld
+    a.center, a.scale, a.shift = c.data, s.data, t.data
+    threads = useful_threads(<double>v.rows * v.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(affine_kernel, &a, NULL, threads)
+    return out
+
+
+def prelu(x, alpha, out, int threads):
+    """x where x > 0, else alpha * x, alpha by columns. `out` may be x."""
+    cdef View v, s, y
+    cdef Columns a
+    if not (view(x, &v) and v.axes == 2 and view(alpha, &s) and is_vector(&s, v.cols)):
+        return None
+    out = output(out, &v, &y)
+    if out is None or not same_or_apart(&y, &v) or not apart(&y, &s):
+        return None
+    memset(&a, 0, sizeof(a))
+    a.map.rows, a.map.cols, a.map.x, a.map.ldx = v.rows, v.cols, v.data, v.ld
+    a.map.out, a.map.ldout, a.scale = y.data, y.ld, s.data
+    threads = useful_threads(<double>v.rows * v.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(prelu_kernel, &a, NULL, threads)
+    return out
+
+
+def prelu_gradient(x, alpha, dy, int threads):
+    """Return (dx, dalpha); rows may be apart."""
+    cdef View v, s, g, o, w
+    cdef Columns a
+    if not (view_matrix(x, &v) and view(alpha, &s) and is_vector(&s, v.cols) and view_matrix(dy, &g)
+            and same_shape(&g, &v)):
+        return None
+    dx, dalpha = output(None, &v, &o), new_vector(v.cols, &w)
+    memset(&a, 0, sizeof(a))
+    a.map.rows, a.map.cols, a.map.x, a.map.ldx = v.rows, v.cols, v.data, v.ld
+    a.map.dy, a.map.lddy, a.map.out, a.map.ldout = g.data, g.ld, o.data, o.ld
+    a.scale, a.dscale = s.data, w.data
+    threads = useful_threads(<double>v.rows * v.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(prelu_gradient_kernel, &a, NULL, threads)
+    return dx, dalpha
+
+
+def batch_normalization(x, gamma, beta, double epsilon, int threads):
+    """Return (y, mean, variance) of the columns; gamma, beta or None; rows of x may be apart."""
+    cdef View v, s, t, y, m, q
+    cdef BatchNorm a
+    if not (view_matrix(x, &v) and view_vector(gamma, &s, v.cols) and view_vector(beta, &t, v.cols)):
+        return None
+    memset(&a, 0, sizeof(a))
+    out, mean, variance = output(None, &v, &y), new_vector(v.cols, &m), new_vector(v.cols, &q)
+    a.rows, a.cols, a.x, a.ldx, a.gamma, a.beta = v.rows, v.cols, v.data, v.ld, s.data, t.data
+    a.epsilon, a.mean, a.variance, a.out, a.ldout = <real>epsilon, m.data, q.data, y.data, y.ld
+    threads = useful_threads(<double>v.rows * v.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(batch_norm_kernel, &a, NULL, threads)
+    return out, mean, variance
+
+
+def batch_normalization_gradient(x, mean, variance, gamma, dy, double epsilon, bint constant,
+                                 int threads):
+    """Return (dx, dgamma, dbeta); gamma or None; rows of x and dy may be apart."""
+    cdef View v, m, q, s, g, o, u, w
+    cdef BatchNorm a
+    if not (view_matrix(x, &v) and view(mean, &m) and is_vector(&m, v.cols) and view(variance, &q)
+            and is_vector(&q, v.cols) and view_vector(gamma, &s, v.cols) and view_matrix(dy, &g)
+            and same_shape(&g, &v)):
+        return None
+    memset(&a, 0, sizeof(a))
+    dx, dgamma, dbeta = output(None, &v, &o), new_vector(v.cols, &u), new_vector(v.cols, &w)
+    a.rows, a.cols, a.x, a.ldx, a.gamma = v.rows, v.cols, v.data, v.ld, s.data
+    a.epsilon, a.mean, a.variance, a.constant = <real>epsilon, m.data, q.data, constant
+    a.dy, a.lddy, a.out, a.ldout, a.dgamma, a.dbeta = g.data, g.ld, o.data, o.ld, u.data, w.data
+    threads = useful_threads(<double>v.rows * v.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(batch_norm_gradient_kernel, &a, NULL, threads)
+    return dx, dgamma, dbeta
+
+
+def layer_normalization(x, gamma, beta, double epsilon, int threads):
+    """Return (y, mean, 1 / deviation) of the rows; gamma, beta or None; rows of x may be apart."""
+    cdef View v, s, t, y, m, q
+    cdef LayerNorm a
+    if not (view_matrix(x, &v) and view_vector(gamma, &s, v.cols) and view_vector(beta, &t, v.cols)):
+        return None
+    memset(&a, 0, sizeof(a))
+    out, mean, inverse = output(None, &v, &y), new_vector(v.rows, &m), new_vector(v.rows, &q)
+    a.rows, a.cols, a.x, a.ldx, a.gamma, a.beta = v.rows, v.cols, v.data, v.ld, s.data, t.data
+    a.epsilon, a.mean, a.inverse, a.out, a.ldout = <real>epsilon, m.data, q.data, y.data, y.ld
+    threads = useful_threads(<double>v.rows * v.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(layer_norm_kernel, &a, NULL, threads)
+    return out, mean, inverse
+
+
+def layer_normalization_gradient(x, mean, inverse, gamma, dy, int threads):
+    """Return (dx, dgamma, dbeta); gamma or None; rows of x and dy may be apart."""
+    cdef View v, m, q, s, g, o, u, w
+    cdef LayerNorm a
+    if not (view_matrix(x, &v) and view(mean, &m) and is_vector(&m, v.rows) and view(inverse, &q)
+            and is_vector(&q, v.rows) and view_vector(gamma, &s, v.cols) and view_matrix(dy, &g)
+            and same_shape(&g, &v)):
+        return None
+    memset(&a, 0, sizeof(a))
+    dx, dgamma, dbeta = output(None, &v, &o), new_vector(v.cols, &u), new_vector(v.cols, &w)
+    a.rows, a.cols, a.x, a.ldx, a.gamma = v.rows, v.cols, v.data, v.ld, s.data
+    a.mean, a.inverse, a.dy, a.lddy = m.data, q.data, g.data, g.ld
+    a.out, a.ldout, a.dgamma, a.dbeta = o.data, o.ld, u.data, w.data
+    threads = useful_threads(<double>v.rows * v.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(layer_norm_gradient_kernel, &a, NULL, threads)
+        run(layer_norm_weights_kernel, &a, NULL, threads)
+    return dx, dgamma, dbeta
+
+
+# ---- by chance -----------------------------------------------------------------------------------
+cdef void take_rate(Noise* a, double rate) noexcept:
+    a.least = <uint32_t>min(rate * 4294967296.0, 4294967295.0)
+    a.factor = <real>(1 / (1 - rate)) if rate < 1 else 0
+
+
+def dropout(x, double rate, uint64_t seed, uint64_t number, int threads):
+    """Return (x * mask, mask); rows of x may be apart."""
+    cdef View v, y, m
+    cdef Noise a
+    if not view_matrix(x, &v):
+        return None
+    memset(&a, 0, sizeof(a))
+    out, mask = output(None, &v, &y), output(None, &v, &m)
+    a.rows, a.cols, a.x, a.ldx, a.y, a.ldy = v.rows, v.cols, v.data, v.ld, y.data, y.ld
+    a.mask, a.ldmask, a.seed, a.number = m.data, m.ld, seed, number
+    take_rate(&a, rate)
+    threads = useful_threads(<double>v.rows * v.cols, COSTLY_WORK_PER_THREAD, threads)
+    with nogil:
+        run(dropout_kernel, &a, NULL, threads)
+    return out, mask
+
+
+def gaussian_noise(x, double stddev, uint64_t seed, uint64_t number, int threads):
+    """Return x + stddev * z, z of the normal distribution; rows of x may be apart."""
+    cdef View v, y
+    cdef Noise a
+    if not view_matrix(x, &v):
+        return None
+    memset(&a, 0, sizeof(a))
+    out = output(None, &v, &y)
+    a.rows, a.cols, a.x, a.ldx, a.y, a.ldy = v.rows, v.cols, v.data, v.ld, y.data, y.ld
+    a.seed, a.number, a.factor = seed, number, <real>stddev
+    threads = useful_threads(<double>v.rows * v.cols, COSTLY_WORK_PER_THREAD, threads)
+    with nogil:
+        run(gaussian_noise_kernel, &a, NULL, threads)
+    return out
+
+
+def multiply(x, y, out, int threads):
+    """x * y; any shape. `out` may be x or y."""
+    cdef View v, d, o
+    cdef Map a
+    if not (view(x, &v) and view(y, &d) and same_shape(&v, &d)):
+        return None
+    out = output(out, &v, &o)
+    if out is None or not same_or_apart(&o, &v) or not same_or_apart(&o, &d):
+        return None
+    memset(&a, 0, sizeof(a))
+    a.rows, a.cols, a.x, a.dy, a.out = 1, v.rows * v.cols, v.data, d.data, o.data
+    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(multiply_kernel, &a, NULL, threads)
+    return out
+
+
 cdef struct Burn:
     long n
     real* out

@@ -30,6 +30,7 @@ cdef struct Step:
     const real* hyper     # (HYPERS,)  the optimizer's numbers for this step
     const real* data      # (any, lddata)  the caller's rows, for a product that reads them in place
     Py_ssize_t lddata
+    Py_ssize_t number     # of the step within the run
 
 ctypedef void (*team_function)(void* args, const Step* step, int tid, int nthreads) noexcept nogil
 
