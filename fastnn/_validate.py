@@ -116,6 +116,14 @@ def as_matrix(x: Any, name: str, dtype: Any = None, features: int | None = None)
     return x if has_contiguous_rows(x) else np.ascontiguousarray(x)
 
 
+def as_rows(x: Any, name: str) -> np.ndarray:
+    """Return `x`, of at least 2 axes, as a matrix: each row is all that follows the first axis."""
+    x = as_numbers(x, name)
+    if x.ndim < 2:
+        raise ValueError(f"{name}: expected at least 2 axes, got {x.ndim} (shape {x.shape})")
+    return x if x.ndim == 2 else x.reshape(len(x), -1)
+
+
 def as_vector(x: Any, name: str, dtype: Any = None, length: int | None = None) -> np.ndarray:
     """Return `x` as a contiguous real vector, of `length` if that is given."""
     x = as_numbers(x, name)

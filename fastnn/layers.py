@@ -20,249 +20,42 @@ To write a layer of your own, subclass `Layer`::
 
 from __future__ import annotations
 
-import functools
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnn import _validate as check
 from fastnn import activations, initializers, kernels
-from fastnn._parts import Part, snake_case
+from fastnn._chance import Dropout, GaussianNoise
+from fastnn._layer import Layer
+from fastnn._normalization import (
+    BatchNormalization,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+)
 
-__all__ = ["Activation", "Dense", "Input", "Layer", "ReLU", "Sigmoid", "Softmax", "Tanh"]
-
-_names_given: Counter[str] = Counter()
-
-
-# ---- the guards ------------------------------------------------------------------------------
-# Every build, forward and backward, of a built-in layer or a user's, runs inside a guard that
-# checks what goes in and what comes out, so that a layer's own code is its formula and no more.
-# A call through super() passes: its caller has been checked.
-
-
-def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(build)
-    def guarded(self: Layer, features: int) -> None:
-        if type(self).build is not guarded:
-            return build(self, features)
-        features = check.positive_int(features, "features")
-        if self.built:
-            if features != self.features:
-                raise ValueError(
-                    f"features: expected {self.features}, as {self.name} is built, got {features}"
-                )
-            return
-        try:
-            build(self, features)
-        except BaseException:
-            self.weights.clear()
-            raise
-        self.features = features
-        self.built = True
-
-    return guarded
-
-
-def _guard_forward(forward: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    @functools.wraps(forward)
-    def guarded(self: Layer, x: Any, training: bool = False) -> np.ndarray:
-        if type(self).forward is not guarded:
-            return forward(self, x, training)
-        x = check.as_matrix(x, "x", self.dtype, self.features)
-        n, features = x.shape
-        if not self.built:
-            self.build(features)
-        self._shapes = None
-        y = check.as_matrix(
-            forward(self, x, training),
-            f"{self.name}: output of forward",
-            self.dtype,
-            self.output_features(features),
-        )
-        check.expect_shape(y, f"{self.name}: output of forward", (n, y.shape[1]))
-        self._shapes = x.shape, y.shape
-        return y
-
-    return guarded
-
-
-def _guard_backward(backward: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    @functools.wraps(backward)
-    def guarded(self: Layer, dy: Any) -> np.ndarray:
-        if type(self).backward is not guarded:
-            return backward(self, dy)
-        if self._shapes is None:
-            raise RuntimeError(f"{self.name}: backward needs a forward pass before it")
-        x_shape, y_shape = self._shapes
-        dy = check.as_matrix(dy, "dy", self.dtype)
-        check.expect_shape(dy, "dy", y_shape)
-        dx = check.as_matrix(backward(self, dy), f"{self.name}: output of backward", self.dtype)
-        check.expect_shape(dx, f"{self.name}: output of backward", x_shape)
-        for name, weight in self.weights.items():
-            got = self.gradients.get(name)
-            if got is None or got.shape != weight.shape:
-                raise ValueError(
-                    f"{self.name}: expected backward to set gradients[{name!r}] of shape "
-                    f"{weight.shape}, got {None if got is None else got.shape}"
-                )
-        return dx
-
-    return guarded
-
-
-# ---- the base --------------------------------------------------------------------------------
-
-
-class Layer(Part):
-    """Base of all layers.
-
-    Parameters
-    ----------
-    name : str, optional
-        By default the class's name in snake case, with a number from the second layer on.
-    dtype : {"float32", "float64"}, optional
-        Type of weights and of what is computed; by default float32. Inputs are converted to it.
-
-    Attributes
-    ----------
-    weights : dict of str to ndarray
-        Filled by `build`. Change them in place; to put them in memory of your own, use `bind`.
-    gradients : dict of str to ndarray
-        The same keys, filled by `backward`: gradients of the loss. New arrays at every call.
-    features : int or None
-        Number of inputs, None before `build`.
-    built, trainable : bool
-
-    Notes
-    -----
-    Between `forward` and `backward` a layer keeps references to its input and output, not copies:
-    change neither in between.
-    """
-
-    _formula = ("build", "forward", "backward")
-    # Names of the attributes that the compiled plan of a network depends on.
-    lowered_by: ClassVar[tuple[str, ...]] = ("features", "dtype")
-
-    def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
-        self.name = _automatic_name(type(self)) if name is None else str(name)
-        self.dtype: str | None = check.as_dtype("float32" if dtype is None else dtype).name
-        self.trainable = True
-        self.built = False
-        self.features: int | None = None
-        self.weights: dict[str, np.ndarray] = {}
-        self.gradients: dict[str, np.ndarray] = {}
-        self._shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for method, guard in (
-            ("build", _guard_build),
-            ("forward", _guard_forward),
-            ("backward", _guard_backward),
-        ):
-            if method in vars(cls):
-                setattr(cls, method, guard(vars(cls)[method]))
-
-    @_guard_build
-    def build(self, features: int) -> None:
-        """Create the weights for this number of inputs; the first `forward` does it too."""
-
-    def forward(self, x: Any, training: bool = False) -> np.ndarray:
-        """Compute the outputs.
-
-        Parameters
-        ----------
-        x : array_like of shape (N, K)
-        training : bool
-            Whether this is a step of training, which some layers compute differently.
-
-        Returns
-        -------
-        ndarray of shape (N, M)
-        """
-        raise NotImplementedError(f"{type(self).__name__}: a layer defines forward")
-
-    def backward(self, dy: Any) -> np.ndarray:
-        """Carry a gradient back through the last `forward`, and fill `gradients`.
-
-        Parameters
-        ----------
-        dy : array_like of shape (N, M)
-            Gradient of the loss with respect to the outputs.
-
-        Returns
-        -------
-        dx : ndarray of shape (N, K)
-
-        Raises
-        ------
-        RuntimeError
-            If there was no `forward` before.
-        """
-        raise NotImplementedError(f"{type(self).__name__}: a layer defines backward")
-
-    def __call__(self, x: Any, training: bool = False) -> np.ndarray:
-        return self.forward(x, training)
-
-    def add_weight(
-        self, name: str, shape: Sequence[int], initializer: Any = "glorot_uniform"
-    ) -> np.ndarray:
-        """Create ``weights[name]``; for use in `build`."""
-        shape = tuple(shape)
-        value = initializers.get(initializer)(shape, self.dtype)
-        weight = check.as_real(value, f"initializer of {name}", self.dtype).copy()
-        check.expect_shape(weight, f"initializer of {name}", shape)
-        self.weights[name] = weight
-        return weight
-
-    def bind(self, name: str, array: np.ndarray) -> None:
-        """Move ``weights[name]`` into `array`: copy its value there, and use that memory from now.
-
-        Parameters
-        ----------
-        name : str
-        array : ndarray
-            Of the weight's shape and type, writeable; the rows of a matrix may lie apart.
-
-        Notes
-        -----
-        A model that runs as a compiled plan binds the weights of its layers to memory of its own,
-        at the next call.
-        """
-        weight = self.weights[name]
-        check.expect_shape(array, name, weight.shape)
-        if array.dtype != weight.dtype:
-            raise TypeError(f"{name}: expected {weight.dtype}, got {array.dtype}")
-        array[...] = weight
-        self.weights[name] = array
-
-    def output_features(self, features: int) -> int:
-        """Return the number of outputs, M, for `features` inputs."""
-        return features
-
-    def count_params(self) -> int:
-        """Return the number of weights.
-
-        Raises
-        ------
-        ValueError
-            Before the layer is built.
-        """
-        if not self.built:
-            raise ValueError(f"{self.name}: expected a built layer; call build(features) first")
-        return sum(weight.size for weight in self.weights.values())
-
-
-def _automatic_name(cls: type) -> str:
-    """Return ``dense``, then ``dense_1``, ``dense_2`` and so on."""
-    base = snake_case(cls.__name__)
-    _names_given[base] += 1
-    count = _names_given[base] - 1
-    return f"{base}_{count}" if count else base
-
+__all__ = [
+    "Activation",
+    "BatchNormalization",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GaussianNoise",
+    "Input",
+    "Layer",
+    "LayerNormalization",
+    "Normalization",
+    "PReLU",
+    "ReLU",
+    "Rescaling",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]
 
 # ---- layers ----------------------------------------------------------------------------------
 
@@ -272,8 +65,8 @@ class Input(Layer):
 
     Parameters
     ----------
-    shape : int or tuple of one int
-        Shape of one row.
+    shape : int or tuple of int
+        Shape of one row; one of several axes needs a `Flatten` before any layer that mixes them.
     name
         See `Layer`.
     dtype : {"float32", "float64"}, optional
@@ -281,6 +74,7 @@ class Input(Layer):
     """
 
     _kernel = "input"
+    elementwise = True
 
     def __init__(
         self,
@@ -292,10 +86,29 @@ class Input(Layer):
         if dtype is None:
             self.dtype = None
         sides = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-        if len(sides) != 1:
-            raise ValueError(f"shape: expected one side (features,), got {shape!r}")
-        self.shape = (check.positive_int(sides[0], "shape"),)
-        self.build(self.shape[0])
+        if not sides:
+            raise ValueError(f"shape: expected at least one side, as (features,), got {shape!r}")
+        self.shape = tuple(check.positive_int(side, "shape") for side in sides)
+        self.build(math.prod(self.shape))
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        return x
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return dy
+
+
+class Flatten(Layer):
+    """Makes one row of numbers of rows that have several axes, (n, a, b, …) -> (n, a * b * …).
+
+    Parameters
+    ----------
+    name, dtype
+        See `Layer`.
+    """
+
+    _kernel = "flatten"
+    flattens = True
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         return x
@@ -389,6 +202,11 @@ class Activation(Layer):
     _kernel = "activation"
     lowered_by = ("features", "dtype", "activation")
 
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]
+        function = self.activation
+        return isinstance(function, activations.Activation) and "softmax" not in function.name
+
     def __init__(
         self, activation: Any, name: str | None = None, dtype: DTypeLike | None = None
     ) -> None:
@@ -429,6 +247,44 @@ class Softmax(Activation):
 
     def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
         super().__init__("softmax", name, dtype)
+
+
+class PReLU(Layer):
+    """Applies `x` where ``x > 0``, else ``alpha * x``, with an alpha learned for every column.
+
+    Parameters
+    ----------
+    alpha_initializer : str or callable
+        See `fastnn.initializers.get`.
+    name, dtype
+        See `Layer`.
+
+    Notes
+    -----
+    Weights: ``alpha`` (K,). K. He et al., Delving deep into rectifiers, ICCV 2015.
+    """
+
+    _kernel = "prelu"
+
+    def __init__(
+        self,
+        alpha_initializer: Any = "zeros",
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(name, dtype)
+        self.alpha_initializer = initializers.get(alpha_initializer, "alpha_initializer")
+
+    def build(self, features: int) -> None:
+        self.add_weight("alpha", (features,), self.alpha_initializer)
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self._x = x
+        return kernels.prelu(x, self.weights["alpha"])
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        dx, self.gradients["alpha"] = kernels.prelu_gradient(self._x, self.weights["alpha"], dy)
+        return dx
 
 
 # ---- activations within a layer --------------------------------------------------------------

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from fastnn import _dispatch, _random, losses, metrics, optimizers
 from fastnn import _validate as check
 from fastnn.callbacks import Callback, CallbackList, History
-from fastnn.layers import Layer
+from fastnn.layers import Input, Layer
 from fastnn.memory import Parameters
 from fastnn.metrics import expect_targets
 from fastnn.metrics import get as get_metric
@@ -101,13 +101,20 @@ class Sequential:
         TypeError
             If it is not a Layer.
         ValueError
-            If it is in the model already, or is built for another number of inputs.
+            If it is in the model already, or is built for another number of inputs, or mixes the
+            features of rows of several axes.
         """
         if not isinstance(layer, Layer):
             raise TypeError(f"layer: expected a Layer, got {layer!r}")
         if any(layer is other for other in self.layers):
             raise ValueError(
                 f"layer: expected a layer not yet in the model, got {layer.name} again"
+            )
+        sides = self._row_shape()
+        flat = any(below.flattens for below in [*self.layers, layer])
+        if len(sides) > 1 and not flat and not layer.elementwise:
+            raise ValueError(
+                f"layer: expected a Flatten before {layer.name}, as rows have shape {sides}"
             )
         features = self.layers[0].features if self.built else None
         if features is not None:
@@ -167,9 +174,7 @@ class Sequential:
     @property
     def trainable_weights(self) -> list[np.ndarray]:
         """The weights that `fit` changes."""
-        return [
-            weight for layer in self.layers if layer.trainable for weight in layer.weights.values()
-        ]
+        return [weight for layer in self.layers for weight in layer.moving.values()]
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights, in the order of `weights`."""
@@ -251,6 +256,7 @@ class Sequential:
         Parameters
         ----------
         x : array_like of shape (n, features)
+            Or (n, a, b, …), where a `Flatten` comes before any layer that mixes features.
         y : array_like
             Targets, as the loss wants them.
         batch_size : int
@@ -496,7 +502,8 @@ class Sequential:
             assert self.optimizer is not None
             update, slots = self.optimizer.kernel_name, tuple(self.optimizer.kernel_slots)
             frozen = tuple(not layer.trainable for layer in network.weighted)
-            if update is None or self.optimizer.needs_gradients or all(frozen):
+            moves = any(layer.moving for layer in network.weighted)
+            if update is None or self.optimizer.needs_gradients or not moves:
                 return None
         parameters = self._parameters
         if parameters is None or not parameters.serve(network.weighted):
@@ -531,9 +538,7 @@ class Sequential:
         """
         optimizer = self.optimizer
         assert optimizer is not None
-        moving = [
-            (layer, name) for layer in self.layers if layer.trainable for name in layer.weights
-        ]
+        moving = [(layer, name) for layer in self.layers for name in layer.moving]
         weights = [layer.weights[name] for layer, name in moving]
         if optimizer is not self._moved_by or len(optimizer.slots) != len(self._moving):
             # Another optimizer, or one that starts anew or was built elsewhere.
@@ -716,9 +721,29 @@ class Sequential:
         return features
 
     def _inputs(self, x: Any, name: str = "x", features: int | None = None) -> np.ndarray:
-        """x as a matrix of the model's type."""
+        """x as a matrix of the model's type; rows of several axes as one, up to a Flatten."""
         self._need_layers()
+        x = check.as_numbers(x, name)
+        if x.ndim > 2:
+            sides = self._row_shape()
+            if len(sides) > 1 and x.shape[1:] != sides:
+                raise ValueError(
+                    f"{name}: expected rows of shape {sides}, got {x.shape[1:]} (shape {x.shape})"
+                )
+            if any(layer.flattens for layer in self._until_mixed()):
+                x = check.as_rows(x, name)
         return check.as_matrix(x, name, self._dtypes()[0], self.layers[0].features or features)
+
+    def _row_shape(self) -> tuple[int, ...]:
+        """What the input layer says, if there is one."""
+        return self.layers[0].shape if self.layers and isinstance(self.layers[0], Input) else ()
+
+    def _until_mixed(self) -> Iterator[Layer]:
+        """The layers up to the first one that makes an output of several inputs."""
+        for layer in self.layers:
+            yield layer
+            if not layer.elementwise:
+                return
 
     def _examples(
         self,

@@ -203,7 +203,8 @@ class SoftmaxStage(ActivationStage):
         to.plan.softmax_gradient(self.y, dy, self.columns, dx, log)
 
 
-# By the layer's kernel; "input" makes no stage, and "activation" is told apart by its function.
+# By the layer's kernel; "input" and "flatten" make no stage, and "activation" is told apart by its
+# function.
 _STAGES: dict[str, type[Stage]] = {"dense": DenseStage}
 
 
@@ -219,7 +220,7 @@ def stages_of(network: Sequence[Layer]) -> tuple[list[Stage], list[str]]:
         kind = layer.kernel_name
         if kind in _STAGES:
             stages.append(_STAGES[kind](layer, features))
-        elif kind not in ("input", "activation"):
+        elif kind not in ("input", "flatten", "activation"):
             obstacles.append(f"layer {layer.name} ({type(layer).__name__})")
         features = layer.output_features(features)
         function = getattr(layer, "activation", activations.linear)

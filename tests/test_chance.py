@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 import fastnn as fn
-from fastnn import kernels, reference
+from fastnn import kernels, layers, reference
 
 # Counter, key and result of Philox4x32-10, from the known-answer tests of the Random123 library.
 KNOWN_ANSWERS = [
@@ -100,3 +100,66 @@ def test_errors(call, message):
     with pytest.raises(ValueError) as error:
         call(np.ones((2, 3)))
     assert str(error.value).startswith(message)
+
+
+# ---- the layers ----------------------------------------------------------------------------------
+
+
+def drawing_layers():
+    return [layers.Dropout(0.4, seed=3), layers.GaussianNoise(0.5, seed=3)]
+
+
+def test_layers_draw_only_while_training(rng):
+    x = rng.standard_normal((5, 7)).astype("f")
+    for layer in drawing_layers():
+        assert np.array_equal(layer(x), x)
+        assert np.array_equal(layer.backward(x), x)
+        assert (layer(x, training=True) != x).any()
+        assert layer.draws == 1
+    for still in (layers.Dropout(0), layers.GaussianNoise(0)):
+        assert np.array_equal(still(x, training=True), x)
+    assert (layers.Dropout(1)(x, training=True) == 0).all()
+
+
+def test_layers_go_back_as_they_came(rng):
+    x, dy = rng.standard_normal((2, 5, 7)).astype("f")
+    dropout, noise = drawing_layers()
+    y = dropout(x, training=True)
+    assert np.array_equal(dropout.backward(dy), np.where(y == 0, 0, dy * np.float32(1 / 0.6)))
+    noise(x, training=True)
+    assert np.array_equal(noise.backward(dy), dy)
+
+
+def test_each_forward_is_a_draw_of_its_own(rng):
+    x = rng.standard_normal((50, 60)).astype("f")
+    for first, second in zip(drawing_layers(), drawing_layers(), strict=True):
+        draws = [first(x, training=True) for _ in range(3)]
+        assert (draws[0] != draws[1]).any() and (draws[1] != draws[2]).any()
+        for draw in draws:
+            assert np.array_equal(second(x, training=True), draw)
+
+
+def test_without_a_seed_the_shared_generator_gives_one():
+    x = np.ones((50, 60), "f")
+    draws = []
+    for seed in (1, 1, 2):
+        fn.set_random_seed(seed)
+        pair = layers.Dropout(0.5), layers.Dropout(0.5)
+        assert pair[0].seed is None and pair[0].get_config()["seed"] is None
+        draws.append([layer(x, training=True) for layer in pair])
+        assert (draws[-1][0] != draws[-1][1]).any()
+    assert np.array_equal(draws[0], draws[1]) and (draws[0][0] != draws[2][0]).any()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: layers.Dropout(-0.1), "rate: expected a number in [0, 1], got -0.1"),
+        (lambda: layers.Dropout(0.5, seed=-1), "seed: expected a non-negative integer, got -1"),
+        (lambda: layers.GaussianNoise(-1), "stddev: expected a non-negative number, got -1"),
+    ],
+)
+def test_construction_errors(make, message):
+    with pytest.raises(ValueError) as error:
+        make()
+    assert str(error.value) == message

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastnn import _random, layers
-from fastnn.layers import Activation, Dense, Input, Layer, ReLU, Sigmoid, Softmax, Tanh
+from fastnn import _layer, _random
+from fastnn.layers import Activation, Dense, Flatten, Input, Layer, ReLU, Sigmoid, Softmax, Tanh
 
 STEP = 1e-5
 # Rounding of order eps / STEP = 2e-11 and truncation of order STEP**2 = 1e-10, times some.
@@ -182,7 +182,12 @@ def test_input_errors():
             "kernel_initializer: expected one of zeros",
         ),
         (lambda: Dense(2).build(0), ValueError, "features: expected a positive integer, got 0"),
-        (lambda: Input((8, 8)), ValueError, "shape: expected one side (features,), got (8, 8)"),
+        (
+            lambda: Input(()),
+            ValueError,
+            "shape: expected at least one side, as (features,), got ()",
+        ),
+        (lambda: Input((8, 0)), ValueError, "shape: expected a positive integer, got 0"),
         (lambda: Input(0), ValueError, "shape: expected a positive integer, got 0"),
         (lambda: Input(3).forward(np.ones((1, 4))), ValueError, "x: expected 3 features, got 4"),
     ],
@@ -194,7 +199,7 @@ def test_construction_errors(make, kind, message):
 
 
 def test_names(monkeypatch):
-    monkeypatch.setattr(layers, "_names_given", type(layers._names_given)())
+    monkeypatch.setattr(_layer, "_names_given", type(_layer._names_given)())
     assert [layer().name for layer in (lambda: Dense(1), ReLU, lambda: Dense(1), ReLU)] == [
         "dense",
         "re_lu",
@@ -409,3 +414,43 @@ def test_docstrings_survive_the_guards():
     for cls in (Layer, Dense, Scale):
         assert cls.forward.__name__ == "forward" and cls.backward.__name__ == "backward"
     assert "array_like of shape (N, K)" in Layer.forward.__doc__
+
+
+# ---- rows of several axes ------------------------------------------------------------------------
+
+
+def test_flatten_by_hand(rng):
+    x = rng.standard_normal((3, 4, 5)).astype("f")
+    flatten = Flatten()
+    y = flatten(x)
+    assert flatten.features == 20 and np.array_equal(y, x.reshape(3, 20))
+    dx = flatten.backward(2 * y)
+    assert dx.shape == x.shape and np.array_equal(dx, 2 * x)
+    assert np.array_equal(flatten(x.reshape(3, 20)), y)
+    with pytest.raises(ValueError, match=r"^x: expected at least 2 axes, got 1 \(shape \(3,\)\)$"):
+        flatten(x[:, 0, 0])
+    with pytest.raises(ValueError, match=r"^x: expected 20 features, got 16 \(shape \(3, 16\)\)$"):
+        flatten(x[:, :, :4])
+
+
+def test_weights_that_do_not_train():
+    class Shifted(Layer):
+        def build(self, features):
+            self.add_weight("scale", (features,), "ones")
+            self.add_weight("shift", (features,), "ones", trainable=False)
+
+        def forward(self, x, training=False):
+            self.x = x
+            return x * self.weights["scale"] + self.weights["shift"]
+
+        def backward(self, dy):
+            self.gradients["scale"] = (dy * self.x).sum(axis=0)
+            return dy * self.weights["scale"]
+
+    layer = Shifted()
+    assert layer.forward(np.ones((2, 3))).tolist() == [[2] * 3] * 2
+    layer.backward(np.ones((2, 3)))
+    assert list(layer.weights) == ["scale", "shift"] and list(layer.moving) == ["scale"]
+    assert layer.count_params() == 6
+    layer.trainable = False
+    assert layer.moving == {}

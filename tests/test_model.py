@@ -1022,3 +1022,45 @@ def test_fork_after_use_does_not_hang(rng):
             time.sleep(0.01)
         assert os.waitstatus_to_exitcode(found[1]) == 0
         assert model.predict(x).tobytes() == expected
+
+
+# ---- rows of several axes ------------------------------------------------------------------------
+
+
+def test_images_are_flattened(rng):
+    images, y = rng.integers(0, 256, (30, 4, 5), np.uint8), rng.integers(0, 3, 30)
+    results = []
+    for x in (images, images.reshape(30, 20)):
+        fn.set_random_seed(0)
+        model = fn.Sequential(
+            [
+                fn.Input((4, 5)),
+                fn.layers.Rescaling(1 / 255),
+                fn.layers.Flatten(),
+                fn.layers.Dense(3, "softmax"),
+            ]
+        )
+        model.compile("sgd", "sparse_categorical_crossentropy", ["accuracy"])
+        history = model.fit(x, y, epochs=2, validation_split=0.2).history
+        results.append([model.predict(x), model(x), list(history.values()), model.get_weights()])
+        assert model.evaluate(x, y)["accuracy"] >= 0
+    for first, second in zip(*results, strict=True):
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_images_that_nothing_flattens():
+    x = np.ones((2, 4, 5))
+    Dense, Flatten, ReLU = fn.layers.Dense, fn.layers.Flatten, fn.layers.ReLU
+    for stack in ([Dense(3)], [Dense(3), Flatten()], [ReLU()], [fn.layers.Softmax(), Flatten()]):
+        with pytest.raises(ValueError) as error:
+            fn.Sequential(stack).predict(x)
+        text = "x: expected 2 axes (n, features), got 3 (shape (2, 4, 5))"
+        assert str(error.value).startswith(text)
+    with pytest.raises(ValueError) as error:
+        fn.Sequential([fn.Input((4, 5)), Flatten()]).predict(x.transpose(0, 2, 1))
+    text = "x: expected rows of shape (4, 5), got (5, 4) (shape (2, 5, 4))"
+    assert str(error.value) == text
+    with pytest.raises(ValueError) as error:
+        fn.Sequential([fn.Input((4, 5)), ReLU(), Dense(3, name="d")])
+    assert str(error.value) == "layer: expected a Flatten before d, as rows have shape (4, 5)"

@@ -1,0 +1,276 @@
+"""The base of all layers, and the guards around what a layer computes."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastnn import _validate as check
+from fastnn import initializers
+from fastnn._parts import Part, snake_case
+
+_names_given: Counter[str] = Counter()
+
+
+# ---- the guards ------------------------------------------------------------------------------
+# Every build, forward and backward, of a built-in layer or a user's, runs inside a guard that
+# checks what goes in and what comes out, so that a layer's own code is its formula and no more.
+# A call through super() passes: its caller has been checked.
+
+
+def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(build)
+    def guarded(self: Layer, features: int) -> None:
+        if type(self).build is not guarded:
+            return build(self, features)
+        features = check.positive_int(features, "features")
+        if self.built:
+            if features != self.features:
+                raise ValueError(
+                    f"features: expected {self.features}, as {self.name} is built, got {features}"
+                )
+            return
+        try:
+            build(self, features)
+        except BaseException:
+            self.weights.clear()
+            self._constants.clear()
+            raise
+        self.features = features
+        self.built = True
+
+    return guarded
+
+
+def _guard_forward(forward: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    @functools.wraps(forward)
+    def guarded(self: Layer, x: Any, training: bool = False) -> np.ndarray:
+        if type(self).forward is not guarded:
+            return forward(self, x, training)
+        shape = np.shape(x)
+        x = check.as_rows(x, "x") if self.flattens else x
+        x = check.as_matrix(x, "x", self.dtype, self.features)
+        n, features = x.shape
+        if not self.built:
+            self.build(features)
+        self._shapes = None
+        y = check.as_matrix(
+            forward(self, x, training),
+            f"{self.name}: output of forward",
+            self.dtype,
+            self.output_features(features),
+        )
+        check.expect_shape(y, f"{self.name}: output of forward", (n, y.shape[1]))
+        self._shapes = shape, y.shape
+        return y
+
+    return guarded
+
+
+def _guard_backward(backward: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    @functools.wraps(backward)
+    def guarded(self: Layer, dy: Any) -> np.ndarray:
+        if type(self).backward is not guarded:
+            return backward(self, dy)
+        if self._shapes is None:
+            raise RuntimeError(f"{self.name}: backward needs a forward pass before it")
+        x_shape, y_shape = self._shapes
+        dy = check.as_matrix(dy, "dy", self.dtype)
+        check.expect_shape(dy, "dy", y_shape)
+        dx = check.as_matrix(backward(self, dy), f"{self.name}: output of backward", self.dtype)
+        dx = dx.reshape(x_shape) if self.flattens else dx
+        check.expect_shape(dx, f"{self.name}: output of backward", x_shape)
+        for name, weight in self.weights.items():
+            if name in self._constants:
+                continue
+            got = self.gradients.get(name)
+            if got is None or got.shape != weight.shape:
+                raise ValueError(
+                    f"{self.name}: expected backward to set gradients[{name!r}] of shape "
+                    f"{weight.shape}, got {None if got is None else got.shape}"
+                )
+        return dx
+
+    return guarded
+
+
+# ---- the base --------------------------------------------------------------------------------
+
+
+class Layer(Part):
+    """Base of all layers.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default the class's name in snake case, with a number from the second layer on.
+    dtype : {"float32", "float64"}, optional
+        Type of weights and of what is computed; by default float32. Inputs are converted to it.
+
+    Attributes
+    ----------
+    weights : dict of str to ndarray
+        Filled by `build`. Change them in place; to put them in memory of your own, use `bind`.
+    moving : dict of str to ndarray
+        Those of the weights that an optimizer changes.
+    gradients : dict of str to ndarray
+        Filled by `backward`: gradients of the loss, for all weights but those that were added as
+        not trainable. New arrays at every call.
+    features : int or None
+        Number of inputs, None before `build`.
+    built, trainable : bool
+    elementwise : bool
+        Whether each output depends on the one input at its place alone, so that rows may have
+        several axes until a `Flatten`.
+    flattens : bool
+        Whether the layer takes rows of several axes, as one.
+
+    Notes
+    -----
+    Between `forward` and `backward` a layer keeps references to its input and output, not copies:
+    change neither in between.
+    """
+
+    _formula = ("build", "forward", "backward")
+    # Names of the attributes that the compiled plan of a network depends on.
+    lowered_by: ClassVar[tuple[str, ...]] = ("features", "dtype")
+    elementwise = False
+    flattens = False
+
+    def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
+        self.name = _automatic_name(type(self)) if name is None else str(name)
+        self.dtype: str | None = check.as_dtype("float32" if dtype is None else dtype).name
+        self.trainable = True
+        self.built = False
+        self.features: int | None = None
+        self.weights: dict[str, np.ndarray] = {}
+        self.gradients: dict[str, np.ndarray] = {}
+        self._constants: set[str] = set()  # the weights that are not trainable
+        self._shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for method, guard in (
+            ("build", _guard_build),
+            ("forward", _guard_forward),
+            ("backward", _guard_backward),
+        ):
+            if method in vars(cls):
+                setattr(cls, method, guard(vars(cls)[method]))
+
+    @_guard_build
+    def build(self, features: int) -> None:
+        """Create the weights for this number of inputs; the first `forward` does it too."""
+
+    def forward(self, x: Any, training: bool = False) -> np.ndarray:
+        """Compute the outputs.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, K)
+        training : bool
+            Whether this is a step of training, which some layers compute differently.
+
+        Returns
+        -------
+        ndarray of shape (N, M)
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a layer defines forward")
+
+    def backward(self, dy: Any) -> np.ndarray:
+        """Carry a gradient back through the last `forward`, and fill `gradients`.
+
+        Parameters
+        ----------
+        dy : array_like of shape (N, M)
+            Gradient of the loss with respect to the outputs.
+
+        Returns
+        -------
+        dx : ndarray of shape (N, K)
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a layer defines backward")
+
+    def __call__(self, x: Any, training: bool = False) -> np.ndarray:
+        return self.forward(x, training)
+
+    @property
+    def moving(self) -> dict[str, np.ndarray]:
+        if not self.trainable:
+            return {}
+        return {name: w for name, w in self.weights.items() if name not in self._constants}
+
+    def add_weight(
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Any = "glorot_uniform",
+        trainable: bool = True,
+    ) -> np.ndarray:
+        """Create ``weights[name]``; for use in `build`.
+
+        Without `trainable`, no optimizer changes it, and `backward` makes no gradient of it.
+        """
+        shape = tuple(shape)
+        value = initializers.get(initializer)(shape, self.dtype)
+        weight = check.as_real(value, f"initializer of {name}", self.dtype).copy()
+        check.expect_shape(weight, f"initializer of {name}", shape)
+        self.weights[name] = weight
+        if not trainable:
+            self._constants.add(name)
+        return weight
+
+    def bind(self, name: str, array: np.ndarray) -> None:
+        """Move ``weights[name]`` into `array`: copy its value there, and use that memory from now.
+
+        Parameters
+        ----------
+        name : str
+        array : ndarray
+            Of the weight's shape and type, writeable; the rows of a matrix may lie apart.
+
+        Notes
+        -----
+        A model that runs as a compiled plan binds the weights of its layers to memory of its own,
+        at the next call.
+        """
+        weight = self.weights[name]
+        check.expect_shape(array, name, weight.shape)
+        if array.dtype != weight.dtype:
+            raise TypeError(f"{name}: expected {weight.dtype}, got {array.dtype}")
+        array[...] = weight
+        self.weights[name] = array
+
+    def output_features(self, features: int) -> int:
+        """Return the number of outputs, M, for `features` inputs."""
+        return features
+
+    def count_params(self) -> int:
+        """Return the number of weights.
+
+        Raises
+        ------
+        ValueError
+            Before the layer is built.
+        """
+        if not self.built:
+            raise ValueError(f"{self.name}: expected a built layer; call build(features) first")
+        return sum(weight.size for weight in self.weights.values())
+
+
+def _automatic_name(cls: type) -> str:
+    """Return ``dense``, then ``dense_1``, ``dense_2`` and so on."""
+    base = snake_case(cls.__name__)
+    _names_given[base] += 1
+    count = _names_given[base] - 1
+    return f"{base}_{count}" if count else base

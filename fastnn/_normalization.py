@@ -1,0 +1,342 @@
+"""Layers that shift and scale: by the batch, by the row, by the data, or by given numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastnn import _validate as check
+from fastnn import initializers, kernels
+from fastnn._layer import Layer
+
+# The least deviation that `Normalization` divides by, as in Keras.
+LEAST_DEVIATION = 1e-7
+
+
+def _last_axis(axis: Any) -> int:
+    """Return `axis` if it is that of the features, the only one that can be normalised."""
+    if axis not in (-1, 1):
+        raise ValueError(f"axis: expected -1 or 1, the features, got {axis!r}")
+    return int(axis)
+
+
+class _Trained(Layer):
+    """What batch and layer normalization share: gamma and beta."""
+
+    def __init__(
+        self,
+        axis: int,
+        epsilon: float,
+        center: bool,
+        scale: bool,
+        beta_initializer: Any,
+        gamma_initializer: Any,
+        name: str | None,
+        dtype: DTypeLike | None,
+    ) -> None:
+        super().__init__(name, dtype)
+        self.axis = _last_axis(axis)
+        self.epsilon = check.non_negative_rate(epsilon, "epsilon")
+        self.center = check.flag(center, "center")
+        self.scale = check.flag(scale, "scale")
+        self.beta_initializer = initializers.get(beta_initializer, "beta_initializer")
+        self.gamma_initializer = initializers.get(gamma_initializer, "gamma_initializer")
+
+    def build(self, features: int) -> None:
+        if self.scale:
+            self.add_weight("gamma", (features,), self.gamma_initializer)
+        if self.center:
+            self.add_weight("beta", (features,), self.beta_initializer)
+
+    def _take(self, dgamma: np.ndarray, dbeta: np.ndarray) -> None:
+        if self.scale:
+            self.gradients["gamma"] = dgamma
+        if self.center:
+            self.gradients["beta"] = dbeta
+
+
+class BatchNormalization(_Trained):
+    """Normalises each column: ``y = gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
+
+    While training, mean and variance are those of the mini-batch; afterwards, their moving
+    averages, and also while training if the layer is not ``trainable``.
+
+    Parameters
+    ----------
+    axis : int
+        -1 or 1, that of the features.
+    momentum : float
+        In [0, 1]: ``moving = momentum * moving + (1 - momentum) * new`` at every step.
+    epsilon : float
+        At least 0.
+    center, scale : bool
+        Whether there are beta and gamma.
+    beta_initializer, gamma_initializer : str or callable
+    moving_mean_initializer, moving_variance_initializer : str or callable
+        See `fastnn.initializers.get`.
+    name, dtype
+        See `Layer`.
+
+    Notes
+    -----
+    Weights: ``gamma``, ``beta``, ``moving_mean``, ``moving_variance``, each (K,); the last two are
+    not trainable. The variance is the mean of the squared deviations. S. Ioffe and C. Szegedy,
+    Batch normalization, ICML 2015.
+    """
+
+    _kernel = "batch_normalization"
+    lowered_by = ("features", "dtype", "momentum", "epsilon")
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, name, dtype
+        )
+        self.momentum = check.fraction(momentum, "momentum", closed=True)
+        self.moving_mean_initializer = initializers.get(
+            moving_mean_initializer, "moving_mean_initializer"
+        )
+        self.moving_variance_initializer = initializers.get(
+            moving_variance_initializer, "moving_variance_initializer"
+        )
+
+    def build(self, features: int) -> None:
+        super().build(features)
+        self.add_weight("moving_mean", (features,), self.moving_mean_initializer, trainable=False)
+        self.add_weight(
+            "moving_variance", (features,), self.moving_variance_initializer, trainable=False
+        )
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        gamma, beta = self.weights.get("gamma"), self.weights.get("beta")
+        moving = self.weights["moving_mean"], self.weights["moving_variance"]
+        self._x, self._constant = x, not (training and self.trainable)
+        if self._constant:
+            self._mean, self._variance = moving
+            scale = 1 / np.sqrt(self._variance + self.epsilon)
+            scale = scale if gamma is None else gamma * scale
+            return kernels.affine(x, scale, beta, self._mean)
+        y, *new = kernels.batch_normalization(x, gamma, beta, self.epsilon)
+        self._mean, self._variance = new
+        for average, value in zip(moving, new, strict=True):
+            average *= self.momentum
+            average += value * (1 - self.momentum)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        dx, dgamma, dbeta = kernels.batch_normalization_gradient(
+            self._x,
+            self._mean,
+            self._variance,
+            self.weights.get("gamma"),
+            dy,
+            self.epsilon,
+            self._constant,
+        )
+        self._take(dgamma, dbeta)
+        return dx
+
+
+class LayerNormalization(_Trained):
+    """Normalises each row: ``y = gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
+
+    Parameters
+    ----------
+    axis : int
+        -1 or 1, that of the features.
+    epsilon : float
+        At least 0.
+    center, scale : bool
+        Whether there are beta and gamma.
+    beta_initializer, gamma_initializer : str or callable
+        See `fastnn.initializers.get`.
+    name, dtype
+        See `Layer`.
+
+    Notes
+    -----
+    Weights: ``gamma`` and ``beta``, each (K,). J. L. Ba et al., Layer normalization, 2016.
+    """
+
+    _kernel = "layer_normalization"
+    lowered_by = ("features", "dtype", "epsilon")
+
+    def __init__(
+        self,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, name, dtype
+        )
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        gamma, beta = self.weights.get("gamma"), self.weights.get("beta")
+        self._x = x
+        y, self._mean, self._inverse = kernels.layer_normalization(x, gamma, beta, self.epsilon)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        dx, dgamma, dbeta = kernels.layer_normalization_gradient(
+            self._x, self._mean, self._inverse, self.weights.get("gamma"), dy
+        )
+        self._take(dgamma, dbeta)
+        return dx
+
+
+class Rescaling(Layer):
+    """Computes ``x * scale + offset``; 1 / 255 makes numbers in [0, 1] of bytes.
+
+    Parameters
+    ----------
+    scale : float
+    offset : float
+    name, dtype
+        See `Layer`.
+    """
+
+    _kernel = "rescaling"
+    lowered_by = ("features", "dtype", "scale", "offset")
+    elementwise = True
+
+    def __init__(
+        self,
+        scale: float,
+        offset: float = 0.0,
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(name, dtype)
+        self.scale = check.number(scale, "scale")
+        self.offset = check.number(offset, "offset")
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        return kernels.affine(x, self.column_scale(), np.full(x.shape[1], self.offset, self.dtype))
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return kernels.affine(dy, self.column_scale())
+
+    def column_scale(self) -> np.ndarray:
+        """Return the scale, once for each column."""
+        assert self.features is not None
+        return np.full(self.features, self.scale, self.dtype)
+
+
+class Normalization(Layer):
+    """Computes ``(x - mean) / max(sqrt(variance), 1e-7)`` by columns.
+
+    Parameters
+    ----------
+    axis : int
+        -1 or 1, that of the features.
+    mean, variance : float or array_like of shape (K,), optional
+        Both or neither. Without them, `adapt` finds them; until then they are 0 and 1.
+    name, dtype
+        See `Layer`.
+
+    Notes
+    -----
+    Weights, where mean and variance are not given: ``mean`` and ``variance``, each (K,), not
+    trainable.
+    """
+
+    _kernel = "normalization"
+    lowered_by = ("features", "dtype", "mean", "variance")
+
+    def __init__(
+        self,
+        axis: int = -1,
+        mean: ArrayLike | None = None,
+        variance: ArrayLike | None = None,
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(name, dtype)
+        self.axis = _last_axis(axis)
+        if (mean is None) != (variance is None):
+            raise ValueError(
+                f"mean, variance: expected both or neither, got {mean!r} and {variance!r}"
+            )
+        self.mean = self.variance = None
+        if mean is not None:
+            self.mean, self.variance = _numbers(mean, "mean"), _numbers(variance, "variance")
+            if np.min(self.variance) < 0:
+                raise ValueError(f"variance: expected numbers of at least 0, got {variance!r}")
+
+    def build(self, features: int) -> None:
+        if self.mean is None:
+            self.add_weight("mean", (features,), "zeros", trainable=False)
+            self.add_weight("variance", (features,), "ones", trainable=False)
+            return
+        for value, name in ((self.mean, "mean"), (self.variance, "variance")):
+            if isinstance(value, list) and len(value) != features:
+                raise ValueError(
+                    f"{name}: expected {check.plural(features, 'number')}, got {len(value)}"
+                )
+
+    def adapt(self, data: ArrayLike) -> None:
+        """Take mean and variance from examples, computed in float64.
+
+        Parameters
+        ----------
+        data : array_like of shape (n, K)
+
+        Raises
+        ------
+        ValueError
+            If mean and variance were given, or `data` has another number of features.
+        """
+        if self.mean is not None:
+            raise ValueError(f"{self.name}: expected no adapt, for mean and variance were given")
+        x = check.as_matrix(data, "data", np.float64, self.features)
+        mean, variance = x.mean(axis=0), x.var(axis=0)
+        found = [check.as_real(v, "data", self.dtype) for v in (mean, variance)]
+        self.build(x.shape[1])
+        self.weights["mean"][...], self.weights["variance"][...] = found
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance of each column."""
+        if self.mean is None:
+            return self.weights["mean"], self.weights["variance"]
+        assert self.features is not None
+        mean, variance = (
+            np.full(self.features, value, self.dtype) for value in (self.mean, self.variance)
+        )
+        return mean, variance
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        mean, variance = self.statistics()
+        self._scale = 1 / np.maximum(np.sqrt(variance), np.array(LEAST_DEVIATION, self.dtype))
+        return kernels.affine(x, self._scale, None, mean)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return kernels.affine(dy, self._scale)
+
+
+def _numbers(value: Any, name: str) -> float | list[float]:
+    """Return a number, or a vector of them as a list, as a configuration can keep it."""
+    if np.ndim(value) == 0:
+        return check.number(value, name)
+    vector = check.as_vector(value, name, np.float64)
+    check.expect_within(vector[None], name)
+    return vector.tolist()
