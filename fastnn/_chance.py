@@ -67,7 +67,7 @@ class Dropout(Drawing):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self._mask = None
-        if not training or self.rate == 0:
+        if not training:
             return x
         y, self._mask = kernels.dropout(x, self.rate, self.key, self._next())
         return y
@@ -103,7 +103,7 @@ class GaussianNoise(Drawing):
         self.stddev = check.non_negative_rate(stddev, "stddev")
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        if not training or self.stddev == 0:
+        if not training:
             return x
         return kernels.gaussian_noise(x, self.stddev, self.key, self._next())
 

@@ -156,6 +156,129 @@ class Plan:
     def softmax_gradient(
         self, y: _Real, dy: _Real, cols: int, dx: _Real, log: bool, sync: bool = True
     ) -> None: ...
+    def column_scale(
+        self,
+        gamma: _Real | None,
+        variance: _Real,
+        cols: int,
+        epsilon: float,
+        at_least: bool,
+        scale: _Real,
+        modes: int,
+    ) -> None: ...
+    def affine(
+        self,
+        x: _Real,
+        cols: int,
+        scale: _Real,
+        shift: _Real | None,
+        center: _Real | None,
+        y: _Real,
+        modes: int,
+        sync: bool = True,
+    ) -> None: ...
+    def finish_affine(
+        self,
+        y: _Real,
+        scale: _Real,
+        shift: _Real | None,
+        center: _Real | None,
+        activation: int,
+    ) -> bool: ...
+    def prelu(
+        self, x: _Real, cols: int, alpha: _Real, y: _Real, modes: int, sync: bool = True
+    ) -> None: ...
+    def prelu_gradient(
+        self,
+        x: _Real,
+        cols: int,
+        alpha: _Real,
+        dy: _Real,
+        dx: _Real | None,
+        dalpha: _Real | None,
+        sync: bool = True,
+    ) -> None: ...
+    def batch_norm(
+        self,
+        x: _Real,
+        cols: int,
+        gamma: _Real | None,
+        beta: _Real | None,
+        epsilon: float,
+        mean: _Real,
+        variance: _Real,
+        moving_mean: _Real,
+        moving_variance: _Real,
+        momentum: float,
+        activation: int,
+        y: _Real,
+        sync: bool = True,
+    ) -> None: ...
+    def batch_norm_gradient(
+        self,
+        x: _Real,
+        cols: int,
+        mean: _Real,
+        variance: _Real,
+        gamma: _Real | None,
+        epsilon: float,
+        constant: bool,
+        dy: _Real,
+        dx: _Real | None,
+        dgamma: _Real | None,
+        dbeta: _Real | None,
+        sync: bool = True,
+    ) -> None: ...
+    def layer_norm(
+        self,
+        x: _Real,
+        cols: int,
+        gamma: _Real | None,
+        beta: _Real | None,
+        epsilon: float,
+        mean: _Real,
+        inverse: _Real,
+        y: _Real,
+        modes: int,
+        sync: bool = True,
+    ) -> None: ...
+    def layer_norm_gradient(
+        self,
+        x: _Real,
+        cols: int,
+        mean: _Real,
+        inverse: _Real,
+        gamma: _Real | None,
+        dy: _Real,
+        dx: _Real | None,
+        dgamma: _Real | None,
+        dbeta: _Real | None,
+        sync: bool = True,
+    ) -> None: ...
+    def dropout(
+        self,
+        x: _Real,
+        cols: int,
+        rate: float,
+        seed: int,
+        mask: _Real,
+        y: _Real,
+        sync: bool = True,
+    ) -> int: ...
+    def gaussian_noise(
+        self, x: _Real, cols: int, stddev: float, seed: int, y: _Real, sync: bool = True
+    ) -> int: ...
+    def start_draws(self, place: int, number: int) -> None: ...
+    def multiply(self, x: _Real, y: _Real, cols: int, out: _Real, sync: bool = True) -> None: ...
+    def update(
+        self,
+        w: _Real,
+        n: int,
+        slots: tuple[_Real, ...],
+        g: _Real,
+        optimizer: int,
+        sync: bool = True,
+    ) -> None: ...
     def output(self, y: _Real, cols: int, sync: bool = False) -> None: ...
     def loss(
         self,

@@ -174,7 +174,7 @@ class CompiledPlan:
             head += 1
         made = head if mode != "predict" and not predictions else len(stages)
         to = Lowering(self.core, parameters, mode, batch, update, slots)
-        self.plan, self._mode = to.plan, to.modes
+        self.plan, self._mode, self._draws = to.plan, to.modes, to.draws
         logits = self._forward(to, stages[:made], head)
         if kernel is not None:
             dz = self._loss(to, kernel, logits, stages[head - 1].columns)
@@ -209,10 +209,14 @@ class CompiledPlan:
         labels = y if y is not None and y.ndim == 1 else None
         targets = y if labels is None else None
         threads = self._threads(min(rows, self.batch))
+        for layer, place in self._draws:
+            self.plan.start_draws(place, layer.draws)
         begun = time.perf_counter()
         sums = self.plan.run(
             self._mode, x, labels, targets, weight, order, start, stop, hyper, predictions, threads
         )
+        for layer, _ in self._draws:
+            layer.draws += -(-rows // self.batch)
         if rows == self.rows_per_call:
             calls = SECONDS_PER_CALL / max(time.perf_counter() - begun, 1e-6)
             self.rows_per_call = max(1, int(calls * rows / self.batch)) * self.batch

@@ -14,7 +14,17 @@ import numpy as np
 
 from fastnn import _validate as check
 from fastnn import activations
-from fastnn.layers import Layer
+from fastnn._chance import Drawing
+from fastnn._normalization import LEAST_DEVIATION
+from fastnn.layers import (
+    BatchNormalization,
+    Dropout,
+    GaussianNoise,
+    Layer,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+)
 from fastnn.memory import Parameters
 
 
@@ -50,6 +60,8 @@ class Lowering:
         self.plan = core.Plan(batch)
         self.modes = getattr(core, mode.upper())
         self.update, self.slots = update, slots
+        # The layers that draw at random, and where the plan does it.
+        self.draws: list[tuple[Drawing, int]] = []
 
     def matrix(self, columns: int) -> np.ndarray:
         """A padded matrix of a row for each of the mini-batch."""
@@ -58,6 +70,13 @@ class Lowering:
     def weight(self, layer: Layer, name: str) -> np.ndarray | None:
         """A weight with its padding; None if the layer has no such weight."""
         return self.parameters.padded(layer, name)
+
+    def vector(self, values: Any) -> np.ndarray:
+        """A padded vector of these numbers, or of so many zeros."""
+        filled = np.zeros(values) if isinstance(values, int) else values
+        padded = self.memory.flat(self.memory.width(len(filled)))
+        padded[: len(filled)] = filled
+        return padded
 
     def states(self, layer: Layer, name: str) -> tuple[Any, ...]:
         """The optimizer's slots of a weight, padded like it."""
@@ -203,9 +222,218 @@ class SoftmaxStage(ActivationStage):
         to.plan.softmax_gradient(self.y, dy, self.columns, dx, log)
 
 
+class VectorStage(Stage):
+    """A layer whose weights are vectors, moved by gradients that are written out."""
+
+    def __init__(self, layer: Layer, features: int) -> None:
+        super().__init__(layer, features)
+        self.gradients: dict[str, np.ndarray] = {}
+
+    @property
+    def moves(self) -> bool:
+        return bool(self.layer.moving)
+
+    def expect_weights(self) -> None:
+        for name, weight in self.layer.weights.items():
+            check.expect_shape(weight, f"{self.layer.name}: {name}", (self.columns,))
+
+    def differentiate(self, to: Lowering, dy: np.ndarray, dx: np.ndarray | None) -> None:
+        """Append what computes `dx`, if there is one, and the gradients of the weights."""
+        raise NotImplementedError
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        self.gradients = {name: to.vector(self.columns) for name in self.layer.moving}
+        self.differentiate(to, dy, dx)
+
+    def move(self, to: Lowering, dy: np.ndarray, sync: bool) -> None:
+        if not self.gradients:  # the lowest stage that moves: nothing asked for its dx
+            self.gradients = {name: to.vector(self.columns) for name in self.layer.moving}
+            self.differentiate(to, dy, None)
+        code = to.core.UPDATES[to.update]
+        left = len(self.gradients)
+        for name, gradient in self.gradients.items():
+            left -= 1
+            weight, states = to.weight(self.layer, name), to.states(self.layer, name)
+            to.plan.update(weight, self.columns, states, gradient, code, sync and left == 0)
+
+
+class BatchNormalizationStage(VectorStage):
+    """Batch normalization with the activation after it.
+
+    While the layer does not train it is an affine map of each column, which a product that comes
+    just before does to its tiles.
+    """
+
+    takes_activation = True
+    layer: BatchNormalization
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        layer, code = self.layer, to.core.ACTIVATIONS[self.activation.name]
+        gamma, beta, mean, variance = (
+            to.weight(layer, name) for name in ("gamma", "beta", "moving_mean", "moving_variance")
+        )
+        epsilon, self.x = layer.epsilon, x
+        if to.mode == "train" and layer.trainable:
+            self.mean, self.variance = to.vector(self.columns), to.vector(self.columns)
+            self.y = to.matrix(self.columns)
+            to.plan.batch_norm(
+                *(x, self.columns, gamma, beta, epsilon, self.mean, self.variance),
+                *(mean, variance, layer.momentum, code, self.y),
+            )
+            return self.y
+        assert mean is not None and variance is not None
+        self.mean, self.variance = mean, variance
+        scale = to.vector(self.columns)
+        self.y = x
+        if to.mode == "train" or not to.plan.finish_affine(x, scale, beta, mean, code):
+            self.y = to.matrix(self.columns)
+            to.plan.affine(x, self.columns, scale, beta, mean, self.y, to.modes)
+            if code != to.core.ACTIVATIONS["linear"]:
+                to.plan.activate(code, self.y, self.y, to.modes)
+        to.plan.column_scale(gamma, variance, self.columns, epsilon, False, scale, to.modes)
+        return self.y
+
+    def differentiate(self, to: Lowering, dy: np.ndarray, dx: np.ndarray | None) -> None:
+        layer, gamma = self.layer, to.weight(self.layer, "gamma")
+        dgamma, dbeta = self.gradients.get("gamma"), self.gradients.get("beta")
+        to.plan.batch_norm_gradient(
+            *(self.x, self.columns, self.mean, self.variance, gamma, layer.epsilon),
+            *(not layer.trainable, dy, dx, dgamma, dbeta),
+        )
+
+
+class LayerNormalizationStage(VectorStage):
+    """Layer normalization."""
+
+    layer: LayerNormalization
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        layer, self.x, self.y = self.layer, x, to.matrix(self.columns)
+        self.mean, self.inverse = to.vector(to.batch), to.vector(to.batch)
+        gamma, beta = to.weight(layer, "gamma"), to.weight(layer, "beta")
+        to.plan.layer_norm(
+            *(x, self.columns, gamma, beta, layer.epsilon),
+            *(self.mean, self.inverse, self.y, to.modes),
+        )
+        return self.y
+
+    def differentiate(self, to: Lowering, dy: np.ndarray, dx: np.ndarray | None) -> None:
+        gamma = to.weight(self.layer, "gamma")
+        dgamma, dbeta = self.gradients.get("gamma"), self.gradients.get("beta")
+        to.plan.layer_norm_gradient(
+            *(self.x, self.columns, self.mean, self.inverse, gamma, dy, dx, dgamma, dbeta),
+        )
+
+
+class PReLUStage(VectorStage):
+    """PReLU."""
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        self.x, self.y = x, to.matrix(self.columns)
+        self.alpha = to.weight(self.layer, "alpha")
+        to.plan.prelu(x, self.columns, self.alpha, self.y, to.modes)
+        return self.y
+
+    def differentiate(self, to: Lowering, dy: np.ndarray, dx: np.ndarray | None) -> None:
+        dalpha = self.gradients.get("alpha")
+        to.plan.prelu_gradient(self.x, self.columns, self.alpha, dy, dx, dalpha)
+
+
+class RescalingStage(Stage):
+    """One affine map for all columns."""
+
+    layer: Rescaling
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        self.y = to.matrix(self.columns)
+        self.scale = to.vector(self.layer.column_scale())
+        shift = to.vector(np.full(self.columns, self.layer.offset))
+        to.plan.affine(x, self.columns, self.scale, shift, None, self.y, to.modes)
+        return self.y
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        to.plan.affine(dy, self.columns, self.scale, None, None, dx, to.modes)
+
+
+class NormalizationStage(Stage):
+    """An affine map of each column by the mean and the variance of the data."""
+
+    layer: Normalization
+
+    def expect_weights(self) -> None:
+        for name, weight in self.layer.weights.items():
+            check.expect_shape(weight, f"{self.layer.name}: {name}", (self.columns,))
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        mean, variance = (to.weight(self.layer, name) for name in ("mean", "variance"))
+        if mean is None:
+            mean, variance = map(to.vector, self.layer.statistics())
+        self.y, self.scale = to.matrix(self.columns), to.vector(self.columns)
+        to.plan.column_scale(
+            None, variance, self.columns, LEAST_DEVIATION, True, self.scale, to.modes
+        )
+        to.plan.affine(x, self.columns, self.scale, None, mean, self.y, to.modes)
+        return self.y
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        to.plan.affine(dy, self.columns, self.scale, None, None, dx, to.modes)
+
+
+class DrawingStage(Stage):
+    """A layer that draws while training, and passes its inputs on otherwise."""
+
+    layer: Drawing
+
+    def draw(self, to: Lowering, x: np.ndarray) -> int:
+        """Append what computes `y`; return the draw's place in the plan."""
+        raise NotImplementedError
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        self.y = x
+        if to.mode == "train":
+            self.y = to.matrix(self.columns)
+            to.draws.append((self.layer, self.draw(to, x)))
+        return self.y
+
+
+class DropoutStage(DrawingStage):
+    """Dropout."""
+
+    layer: Dropout
+
+    def draw(self, to: Lowering, x: np.ndarray) -> int:
+        layer, self.mask = self.layer, to.matrix(self.columns)
+        return to.plan.dropout(x, self.columns, layer.rate, layer.key, self.mask, self.y)
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        to.plan.multiply(self.mask, dy, self.columns, dx)
+
+
+class GaussianNoiseStage(DrawingStage):
+    """Gaussian noise."""
+
+    layer: GaussianNoise
+
+    def draw(self, to: Lowering, x: np.ndarray) -> int:
+        layer = self.layer
+        return to.plan.gaussian_noise(x, self.columns, layer.stddev, layer.key, self.y)
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        to.plan.activate_gradient(to.core.ACTIVATIONS["linear"], self.y, dy, self.columns, dx)
+
+
 # By the layer's kernel; "input" and "flatten" make no stage, and "activation" is told apart by its
 # function.
-_STAGES: dict[str, type[Stage]] = {"dense": DenseStage}
+_STAGES: dict[str, type[Stage]] = {
+    "dense": DenseStage,
+    "batch_normalization": BatchNormalizationStage,
+    "layer_normalization": LayerNormalizationStage,
+    "prelu": PReLUStage,
+    "rescaling": RescalingStage,
+    "normalization": NormalizationStage,
+    "dropout": DropoutStage,
+    "gaussian_noise": GaussianNoiseStage,
+}
 
 
 def stages_of(network: Sequence[Layer]) -> tuple[list[Stage], list[str]]:

@@ -13,7 +13,22 @@ import pytest
 
 import fastnn as fn
 from fastnn import _dispatch, losses, optimizers
-from fastnn.layers import Activation, Dense, Input, ReLU, Sigmoid, Softmax, Tanh
+from fastnn.layers import (
+    Activation,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    GaussianNoise,
+    Input,
+    LayerNormalization,
+    Normalization,
+    PReLU,
+    ReLU,
+    Rescaling,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from fastnn.memory import Parameters
 from fastnn.plan import CompiledPlan, Network
 
@@ -42,6 +57,59 @@ NETWORKS = {
     "softmax last": lambda m: [Dense(5, "relu"), Dense(m, "softmax")],
     "frozen first": lambda m: [frozen(Dense(8, "tanh")), Dense(8, "relu"), Dense(m)],
     "frozen within": lambda m: [Dense(8, "relu"), frozen(Dense(9)), Sigmoid(), Dense(m)],
+    "batch normalization": lambda m: [
+        Dense(17, use_bias=False),
+        BatchNormalization(momentum=0.7),
+        ReLU(),
+        Dense(m),
+    ],
+    "batch normalization first": lambda m: [
+        BatchNormalization(),
+        Tanh(),
+        Dense(33),
+        BatchNormalization(center=False),
+        Dense(m),
+    ],
+    "batch normalization last": lambda m: [
+        Dense(5, "relu"),
+        BatchNormalization(scale=False),
+        Dense(m),
+        BatchNormalization(),
+    ],
+    "batch normalization frozen": lambda m: [
+        Dense(80, "tanh"),
+        frozen(BatchNormalization(moving_mean_initializer="ones")),
+        Sigmoid(),
+        Dense(20),
+        frozen(BatchNormalization()),
+        Dense(m),
+    ],
+    "layer normalization": lambda m: [
+        Dense(17),
+        LayerNormalization(),
+        ReLU(),
+        LayerNormalization(center=False, scale=False),
+        Dense(m),
+    ],
+    "layer normalization first": lambda m: [LayerNormalization(), Dense(9, "relu"), Dense(m)],
+    "prelu": lambda m: [Dense(17), PReLU("random_normal"), Dense(80), PReLU(), Dense(m)],
+    "prelu first": lambda m: [PReLU("ones"), Dense(m)],
+    "dropout": lambda m: [Dropout(0.2, seed=1), Dense(19, "relu"), Dropout(0.5, seed=2), Dense(m)],
+    "noise": lambda m: [
+        Rescaling(0.5, 1),
+        GaussianNoise(0.1, seed=3),
+        Dense(19),
+        GaussianNoise(0.3, seed=4),
+        BatchNormalization(),
+        Dense(m),
+    ],
+    "data": lambda m: [
+        Normalization(mean=0.5, variance=2),
+        Dense(7),
+        Normalization(),
+        Rescaling(2),
+        Dense(m),
+    ],
     "frozen last": lambda m: [Dense(8, "relu"), Dense(12), frozen(Dense(m, "sigmoid"))],
 }
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -109,6 +177,8 @@ def expect_same_bits(network, dtype, loss, optimizer, m, batch_size, weighted=Fa
         history = model.fit(x, y, **options).history
         found.append((bits(model.get_weights()), bits(slots(model)), model.optimizer.iterations))
         reported.append(history["loss"])
+        # The plan and layer by layer, while nothing trains.
+        assert bits([model.predict(x)]) == bits([model(x)])
         changed = [(a != b).any() for a, b in zip(before, model.weights, strict=True)]
         trainable = [layer.trainable for layer in model.layers for _ in layer.weights]
         assert not any(c and not t for c, t in zip(changed, trainable, strict=True))

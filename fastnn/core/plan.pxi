@@ -14,11 +14,17 @@ cdef inline Py_ssize_t ld(const real[:, :] x) noexcept:
     return x.strides[0] // <Py_ssize_t>sizeof(real)
 
 
+cdef inline real* numbers(real[::1] x) noexcept:
+    """Where the numbers of a vector lie; NULL for None."""
+    return NULL if x is None else &x[0]
+
+
 cdef struct Op:
     team_function function
     void* args
     Py_ssize_t* rows      # the field of args that counts the rows of the mini-batch, or NULL
     int modes
+    int once              # the modes in which it runs once, before the steps
     bint sync
 
 cdef struct Run:
@@ -172,6 +178,12 @@ cdef class Plan:
         self.ops[self.count].modes = modes
         self.ops[self.count].sync = sync
         self.count += 1
+        return args
+
+    cdef void* add_once(self, team_function function, size_t size, int modes) except NULL:
+        """The same for what is computed once a run, before its steps, on one thread."""
+        cdef void* args = self.add(function, size, 0, False)
+        self.ops[self.count - 1].once = modes
         return args
 
     cdef int count_rows(self, Py_ssize_t* rows) except -1:
@@ -353,6 +365,161 @@ cdef class Plan:
         a.out, a.ldout = &dx[0, 0], ld(dx)
         self.arrays.append((y, dy, dx))
 
+    def column_scale(self, real[::1] gamma, real[::1] variance, Py_ssize_t cols, double epsilon,
+                     bint at_least, real[::1] scale, int modes):
+        """Once a run: scale = gamma / sqrt(variance + epsilon), gamma or None; `at_least`: instead
+        1 / max(sqrt(variance), epsilon)."""
+        cdef ColumnScale* a = <ColumnScale*>self.add_once(column_scale_kernel, sizeof(ColumnScale), modes)
+        a.cols, a.epsilon, a.at_least = cols, <real>epsilon, at_least
+        a.gamma, a.variance, a.scale = numbers(gamma), &variance[0], &scale[0]
+        self.arrays.append((gamma, variance, scale))
+
+    def affine(self, real[:, :] x, Py_ssize_t cols, real[::1] scale, real[::1] shift, real[::1] center,
+               real[:, :] y, int modes, bint sync=True):
+        """y = (x - center) * scale + shift by columns; center and shift or None."""
+        cdef Columns* a = <Columns*>self.add(affine_kernel, sizeof(Columns), modes, sync)
+        self.count_rows(&a.map.rows)
+        a.map.cols, a.padded = cols, True
+        a.map.x, a.map.ldx, a.map.out, a.map.ldout = &x[0, 0], ld(x), &y[0, 0], ld(y)
+        a.center, a.scale, a.shift = numbers(center), &scale[0], numbers(shift)
+        self.arrays.append((x, scale, shift, center, y))
+
+    def finish_affine(self, real[:, :] y, real[::1] scale, real[::1] shift, real[::1] center,
+                      int activation):
+        """Let the product that makes y end in y = activation((y - center) * scale + shift), if it was
+        added last and nothing is done to y yet. Returns whether it was."""
+        cdef Gemm* g
+        if self.count == 0 or self.ops[self.count - 1].function != gemm_kernel:
+            return False
+        g = <Gemm*>self.ops[self.count - 1].args
+        if g.finish != FINISH_NOTHING or g.c != &y[0, 0]:
+            return False
+        g.finish, g.code = FINISH_ACTIVATE, activation
+        g.center, g.scale, g.shift = numbers(center), &scale[0], numbers(shift)
+        self.arrays.append((scale, shift, center))
+        return True
+
+    def prelu(self, real[:, :] x, Py_ssize_t cols, real[::1] alpha, real[:, :] y, int modes,
+              bint sync=True):
+        """y = x where x > 0, else alpha * x, by columns."""
+        cdef Columns* a = <Columns*>self.add(prelu_kernel, sizeof(Columns), modes, sync)
+        self.count_rows(&a.map.rows)
+        a.map.cols, a.padded, a.scale = cols, True, &alpha[0]
+        a.map.x, a.map.ldx, a.map.out, a.map.ldout = &x[0, 0], ld(x), &y[0, 0], ld(y)
+        self.arrays.append((x, alpha, y))
+
+    def prelu_gradient(self, real[:, :] x, Py_ssize_t cols, real[::1] alpha, real[:, :] dy,
+                       real[:, :] dx, real[::1] dalpha, bint sync=True):
+        """dx and dalpha, or one of them and None."""
+        cdef Columns* a = <Columns*>self.add(prelu_gradient_kernel, sizeof(Columns), TRAIN, sync)
+        self.count_rows(&a.map.rows)
+        a.map.cols, a.padded, a.scale, a.dscale = cols, True, &alpha[0], numbers(dalpha)
+        a.map.x, a.map.ldx, a.map.dy, a.map.lddy = &x[0, 0], ld(x), &dy[0, 0], ld(dy)
+        if dx is not None:
+            a.map.out, a.map.ldout = &dx[0, 0], ld(dx)
+        self.arrays.append((x, alpha, dy, dx, dalpha))
+
+    def batch_norm(self, real[:, :] x, Py_ssize_t cols, real[::1] gamma, real[::1] beta, double epsilon,
+                   real[::1] mean, real[::1] variance, real[::1] moving_mean,
+                   real[::1] moving_variance, double momentum, int activation, real[:, :] y,
+                   bint sync=True):
+        """y = activation(batch normalization of x); mean and variance of the mini-batch are written,
+        and the moving ones follow them. gamma and beta, or None."""
+        cdef BatchNorm* a = <BatchNorm*>self.add(batch_norm_kernel, sizeof(BatchNorm), TRAIN, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.padded, a.epsilon, a.activation = cols, True, <real>epsilon, activation
+        a.x, a.ldx, a.out, a.ldout = &x[0, 0], ld(x), &y[0, 0], ld(y)
+        a.gamma, a.beta, a.mean, a.variance = numbers(gamma), numbers(beta), &mean[0], &variance[0]
+        a.moving_mean, a.moving_variance = &moving_mean[0], &moving_variance[0]
+        a.momentum, a.rest = <real>momentum, <real>(1 - momentum)
+        self.arrays.append((x, gamma, beta, mean, variance, moving_mean, moving_variance, y))
+
+    def batch_norm_gradient(self, real[:, :] x, Py_ssize_t cols, real[::1] mean, real[::1] variance,
+                            real[::1] gamma, double epsilon, bint constant, real[:, :] dy,
+                            real[:, :] dx, real[::1] dgamma, real[::1] dbeta, bint sync=True):
+        """dx, dgamma, dbeta, or None for what is not asked for; `constant`: mean and variance are."""
+        cdef BatchNorm* a = <BatchNorm*>self.add(batch_norm_gradient_kernel, sizeof(BatchNorm), TRAIN, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.padded, a.epsilon, a.constant = cols, True, <real>epsilon, constant
+        a.x, a.ldx, a.dy, a.lddy = &x[0, 0], ld(x), &dy[0, 0], ld(dy)
+        a.gamma, a.mean, a.variance = numbers(gamma), &mean[0], &variance[0]
+        a.dgamma, a.dbeta = numbers(dgamma), numbers(dbeta)
+        if dx is not None:
+            a.out, a.ldout = &dx[0, 0], ld(dx)
+        self.arrays.append((x, mean, variance, gamma, dy, dx, dgamma, dbeta))
+
+    def layer_norm(self, real[:, :] x, Py_ssize_t cols, real[::1] gamma, real[::1] beta, double epsilon,
+                   real[::1] mean, real[::1] inverse, real[:, :] y, int modes, bint sync=True):
+        """y = layer normalization of x; mean and inverse of each row are written."""
+        cdef LayerNorm* a = <LayerNorm*>self.add(layer_norm_kernel, sizeof(LayerNorm), modes, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.padded, a.epsilon = cols, True, <real>epsilon
+        a.x, a.ldx, a.out, a.ldout = &x[0, 0], ld(x), &y[0, 0], ld(y)
+        a.gamma, a.beta, a.mean, a.inverse = numbers(gamma), numbers(beta), &mean[0], &inverse[0]
+        self.arrays.append((x, gamma, beta, mean, inverse, y))
+
+    def layer_norm_gradient(self, real[:, :] x, Py_ssize_t cols, real[::1] mean, real[::1] inverse,
+                            real[::1] gamma, real[:, :] dy, real[:, :] dx, real[::1] dgamma,
+                            real[::1] dbeta, bint sync=True):
+        """dx, and dgamma and dbeta, or None for what is not asked for."""
+        cdef LayerNorm* a
+        cdef LayerNorm shared
+        memset(&shared, 0, sizeof(shared))
+        shared.rows, shared.cols, shared.padded = self.batch, cols, True
+        shared.x, shared.ldx, shared.dy, shared.lddy = &x[0, 0], ld(x), &dy[0, 0], ld(dy)
+        shared.gamma, shared.mean, shared.inverse = numbers(gamma), &mean[0], &inverse[0]
+        shared.dgamma, shared.dbeta = numbers(dgamma), numbers(dbeta)
+        if dx is not None:
+            shared.out, shared.ldout = &dx[0, 0], ld(dx)
+            a = <LayerNorm*>self.add(layer_norm_gradient_kernel, sizeof(LayerNorm), TRAIN, sync)
+            a[0] = shared
+            self.count_rows(&a.rows)
+        if dgamma is not None or dbeta is not None:
+            a = <LayerNorm*>self.add(layer_norm_weights_kernel, sizeof(LayerNorm), TRAIN, sync)
+            a[0] = shared
+            self.count_rows(&a.rows)
+        self.arrays.append((x, mean, inverse, gamma, dy, dx, dgamma, dbeta))
+
+    def dropout(self, real[:, :] x, Py_ssize_t cols, double rate, uint64_t seed, real[:, :] mask,
+                real[:, :] y, bint sync=True):
+        """y = x * mask, mask drawn anew at every step. Returns the draw's place, for `start_draws`."""
+        cdef Noise* a = <Noise*>self.add(dropout_kernel, sizeof(Noise), TRAIN, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.seed, a.x, a.ldx, a.y, a.ldy = cols, seed, &x[0, 0], ld(x), &y[0, 0], ld(y)
+        a.mask, a.ldmask = &mask[0, 0], ld(mask)
+        take_rate(a, rate)
+        self.arrays.append((x, mask, y))
+        return self.count - 1
+
+    def gaussian_noise(self, real[:, :] x, Py_ssize_t cols, double stddev, uint64_t seed,
+                       real[:, :] y, bint sync=True):
+        """y = x + stddev * z, z drawn anew at every step. Returns the draw's place as `dropout` does."""
+        cdef Noise* a = <Noise*>self.add(gaussian_noise_kernel, sizeof(Noise), TRAIN, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.seed, a.x, a.ldx, a.y, a.ldy = cols, seed, &x[0, 0], ld(x), &y[0, 0], ld(y)
+        a.factor = <real>stddev
+        self.arrays.append((x, y))
+        return self.count - 1
+
+    def start_draws(self, Py_ssize_t place, uint64_t number):
+        """The number of the next run's first draw."""
+        (<Noise*>self.ops[place].args).number = number
+
+    def multiply(self, real[:, :] x, real[:, :] y, Py_ssize_t cols, real[:, :] out, bint sync=True):
+        """out = x * y."""
+        cdef Map* a = <Map*>self.add(multiply_kernel, sizeof(Map), TRAIN, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.x, a.ldx, a.dy, a.lddy = cols, &x[0, 0], ld(x), &y[0, 0], ld(y)
+        a.out, a.ldout = &out[0, 0], ld(out)
+        self.arrays.append((x, y, out))
+
+    def update(self, real[::1] w, Py_ssize_t n, tuple slots, real[::1] g, int optimizer, bint sync=True):
+        """One optimizer step on the first n numbers of w by their gradient g."""
+        cdef UpdateArgs* a = <UpdateArgs*>self.add(update_kernel, sizeof(UpdateArgs), TRAIN, sync)
+        a.code, a.n, a.w, a.g = optimizer, n, &w[0], &g[0]
+        self.take_slots(a.slots, slots, False)
+        self.arrays.append((w, slots, g))
+
     def output(self, real[:, :] y, Py_ssize_t cols, bint sync=False):
         """Copy y to the run's predictions, where a run asks for them."""
         cdef CopyOut* a = <CopyOut*>self.add(copy_out_kernel, sizeof(CopyOut), TRAIN | TEST | PREDICT, sync)
@@ -422,9 +589,12 @@ cdef class Plan:
 
     cdef int execute(self, Run* r, Py_ssize_t rows, int threads) except -1:
         """All whole mini-batches of so many rows, then the short one that is left."""
-        cdef Py_ssize_t left = rows % self.batch
+        cdef Py_ssize_t o, left = rows % self.batch
         self.reserve_scratch(threads)
         self.running = True
+        for o in range(self.count):
+            if self.ops[o].once & r.mode:
+                self.ops[o].function(self.ops[o].args, NULL, 0, 1)
         r.ops, r.count, r.batch, r.steps = self.ops, self.count, self.batch, rows // self.batch
         if r.steps:
             self.set_rows(self.batch)
