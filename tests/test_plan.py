@@ -31,6 +31,7 @@ from fastnn.layers import (
 )
 from fastnn.memory import Parameters
 from fastnn.plan import CompiledPlan, Network
+from fastnn.stages import Lowering
 
 FEATURES = 6
 LOSSES = {
@@ -112,6 +113,25 @@ NETWORKS = {
     ],
     "frozen last": lambda m: [Dense(8, "relu"), Dense(12), frozen(Dense(m, "sigmoid"))],
 }
+
+
+def normalized(dtype, units):
+    """A network with one of each layer beside Dense."""
+    return [
+        Normalization(dtype=dtype),
+        GaussianNoise(0.1, seed=5, dtype=dtype),
+        Dense(units, use_bias=False, dtype=dtype),
+        BatchNormalization(dtype=dtype),
+        Sigmoid(dtype=dtype),
+        Dropout(0.3, seed=6, dtype=dtype),
+        Dense(units // 2, "relu", dtype=dtype),
+        LayerNormalization(dtype=dtype),
+        Rescaling(2, -1, dtype=dtype),
+        PReLU("ones", dtype=dtype),
+        Dense(100, dtype=dtype),
+    ]
+
+
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
@@ -212,6 +232,13 @@ def digests(threads):
     found = {}
     rng = np.random.default_rng(1)
     with fn.num_threads(threads):
+        for dtype in ("float32", "float64"):
+            fn.set_random_seed(2)
+            model = fn.Sequential(normalized(dtype, 300))
+            model.compile(optimizers.Momentum(0.02), LOSSES["mse"]())
+            x, y = rng.normal(size=(2, 200, 100))
+            model.fit(x, y, batch_size=64, epochs=1)
+            found[f"{dtype} normalized"] = bits([*model.get_weights(), model.predict(x)])
         for dtype, loss in itertools.product(("float32", "float64"), LOSSES):
             model = make("separate", dtype, loss, "adagrad", 10)
             x, y = data(loss, 90, 10)
@@ -268,6 +295,62 @@ def test_same_bits_for_builds_with_fma(one_thread):
     )
     assert lower.returncode == 0, lower.stderr
     assert json.loads(lower.stdout) == one_thread
+
+
+def test_batch_normalization_is_no_pass_of_its_own_after_a_product():
+    layers = [Dense(17), BatchNormalization(), ReLU(), Dense(5, "tanh"), BatchNormalization()]
+    fn.Sequential(layers).build(4)
+    for mode in ("test", "predict"):
+        stages = Network(layers).stages()
+        to = Lowering(
+            _dispatch.core("float32"),
+            Parameters([layer for layer in layers if layer.weights]),
+            mode,
+            8,
+        )
+        y = stages[0].forward(to, None)
+        assert stages[1].forward(to, y) is y
+        last = stages[2].forward(to, y)
+        assert stages[3].forward(to, last) is not last  # what is normalised here is tanh's output
+
+
+def test_freezing_and_thawing_between_two_fits():
+    found = []
+    for own in (False, True):
+        fn.set_random_seed(8)
+        layers = [Dense(9), BatchNormalization(momentum=0.5), Tanh(), Dropout(0.2), Dense(2)]
+        model = fn.Sequential(layers)
+        model.compile((eager(optimizers.Momentum) if own else optimizers.Momentum)(0.05), "mse")
+        x, y = data("mse", 40, 2)
+        history = []
+        for trainable in (True, False, True):
+            layers[1].trainable = trainable
+            before = layers[1].weights["moving_mean"].copy() if layers[1].built else None
+            model.fit(x, y, batch_size=16)
+            history.append(bits(model.get_weights()))
+            if not trainable:
+                assert np.array_equal(layers[1].weights["moving_mean"], before)
+        assert layers[3].draws == 9 and bool(model.obstacles()) == own
+        found.append(history)
+    assert found[0] == found[1]
+
+
+def test_changes_of_a_layer_between_two_calls():
+    x, y = data("mse", 20, 2)
+    norm, dropout = BatchNormalization(), Dropout(0.5, seed=1)
+    model = fn.Sequential([Dense(5), norm, dropout, Dense(2)])
+    model.compile(optimizers.SGD(1e-3), "mse")
+    model.fit(x, y)
+    first = model.predict(x)
+    norm.weights["moving_variance"][:] = 7
+    assert bits([model.predict(x)]) == bits([model(x)]) != bits([first])
+    assert bits([model.predict_on_batch(x)]) == bits([model(x)])
+    norm.epsilon = 0.5
+    assert bits([model.predict_on_batch(x)]) == bits([model(x)])
+    dropout.rate = 0.0
+    draws = dropout.draws
+    assert model.fit(x, y, epochs=2).history["loss"]
+    assert dropout.draws == draws + 2
 
 
 # ---- against NumPy ---------------------------------------------------------------------------
@@ -384,8 +467,18 @@ def test_probabilities_and_logits_train_alike(last, loss, y):
 # ---- what is padded, what is strange ---------------------------------------------------------
 
 
+DEEP = {
+    "activations": lambda n: [Dense(n, "sigmoid"), Dense(n, "tanh"), Softmax(), Dense(n)],
+    "normalization": lambda n: [
+        *(Dense(n, "sigmoid"), BatchNormalization(), Dense(n), BatchNormalization(), Sigmoid()),
+        *(LayerNormalization(), Dropout(0.3, seed=1), PReLU("ones"), Rescaling(2, 1), Dense(n)),
+    ],
+}
+
+
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 33])
-def test_padding_never_leaks(n):
+@pytest.mark.parametrize("network", DEEP)
+def test_padding_never_leaks(network, n):
     # Sigmoid makes 1/2 of the zeros beyond a row, infinities make NaN of them.
     rng = np.random.default_rng(n)
     x = rng.normal(size=(n, n))
@@ -393,7 +486,7 @@ def test_padding_never_leaks(n):
     models = []
     for own in (False, True):
         fn.set_random_seed(4)
-        model = fn.Sequential([Dense(n, "sigmoid"), Dense(n, "tanh"), Softmax(), Dense(n)])
+        model = fn.Sequential(DEEP[network](n))
         model.compile(
             (eager(optimizers.Momentum) if own else optimizers.Momentum)(0.1), LOSSES["mse"]()
         )
