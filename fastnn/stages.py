@@ -254,7 +254,10 @@ class VectorStage(Stage):
         for name, gradient in self.gradients.items():
             left -= 1
             weight, states = to.weight(self.layer, name), to.states(self.layer, name)
-            to.plan.update(weight, self.columns, states, gradient, code, sync and left == 0)
+            assert weight is not None
+            # As matrices of one row.
+            rows = gradient[None], self.columns, weight[None], tuple(slot[None] for slot in states)
+            to.plan.update(*rows, code, None, sync and left == 0)
 
 
 class BatchNormalizationStage(VectorStage):

@@ -513,13 +513,6 @@ cdef class Plan:
         a.out, a.ldout = &out[0, 0], ld(out)
         self.arrays.append((x, y, out))
 
-    def update(self, real[::1] w, Py_ssize_t n, tuple slots, real[::1] g, int optimizer, bint sync=True):
-        """One optimizer step on the first n numbers of w by their gradient g."""
-        cdef UpdateArgs* a = <UpdateArgs*>self.add(update_kernel, sizeof(UpdateArgs), TRAIN, sync)
-        a.code, a.n, a.w, a.g = optimizer, n, &w[0], &g[0]
-        self.take_slots(a.slots, slots, False)
-        self.arrays.append((w, slots, g))
-
     def output(self, real[:, :] y, Py_ssize_t cols, bint sync=False):
         """Copy y to the run's predictions, where a run asks for them."""
         cdef CopyOut* a = <CopyOut*>self.add(copy_out_kernel, sizeof(CopyOut), TRAIN | TEST | PREDICT, sync)
