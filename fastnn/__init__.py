@@ -29,6 +29,7 @@ from fastnn import (  # isort: skip
     optimizers,
     plotting,
     reference,
+    regularizers,
 )
 from fastnn.layers import Input
 from fastnn.model import Sequential
@@ -54,6 +55,7 @@ __all__ = [
     "optimizers",
     "plotting",
     "reference",
+    "regularizers",
     "set_num_threads",
     "set_random_seed",
     "show_config",

@@ -53,7 +53,7 @@ class Dropout(Drawing):
     """
 
     _kernel = "dropout"
-    lowered_by = ("features", "dtype", "rate", "key")
+    lowered_by = ("rate", "key")
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class GaussianNoise(Drawing):
     """
 
     _kernel = "gaussian_noise"
-    lowered_by = ("features", "dtype", "stddev", "key")
+    lowered_by = ("stddev", "key")
 
     def __init__(
         self,

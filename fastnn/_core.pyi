@@ -144,6 +144,36 @@ class Plan:
         slots: tuple[_Real, ...],
         optimizer: int,
         factor: _Real | None,
+        penalty: tuple[float, float] = ...,
+        sync: bool = True,
+    ) -> None: ...
+    def dense_gradient(
+        self,
+        x: _Real,
+        k: int,
+        dz: _Real,
+        kernel: _Real,
+        bias: _Real | None,
+        sync: bool = True,
+    ) -> None: ...
+    def penalty(
+        self,
+        x: _Real,
+        cols: int,
+        l1: float,
+        l2: float,
+        partial: NDArray[np.float64],
+        counts_rows: bool,
+    ) -> None: ...
+    def penalty_total(self, partial: NDArray[np.float64], of_rows: bool) -> None: ...
+    def activity_gradient(
+        self,
+        y: _Real,
+        dy: _Real,
+        cols: int,
+        l1: float,
+        l2: float,
+        dx: _Real,
         sync: bool = True,
     ) -> None: ...
     def activate(self, code: int, x: _Real, y: _Real, modes: int, sync: bool = True) -> None: ...

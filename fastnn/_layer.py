@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnn import _validate as check
-from fastnn import initializers
+from fastnn import initializers, regularizers
 from fastnn._parts import Part, snake_case
 
 _names_given: Counter[str] = Counter()
@@ -40,6 +40,7 @@ def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
         except BaseException:
             self.weights.clear()
             self._constants.clear()
+            self.regularizers.clear()
             raise
         self.features = features
         self.built = True
@@ -66,7 +67,8 @@ def _guard_forward(forward: Callable[..., np.ndarray]) -> Callable[..., np.ndarr
             self.output_features(features),
         )
         check.expect_shape(y, f"{self.name}: output of forward", (n, y.shape[1]))
-        self._shapes = shape, y.shape
+        self._shapes, self._trains = (shape, y.shape), training
+        self._outputs = None if self.activity_regularizer is None else y
         return y
 
     return guarded
@@ -82,6 +84,10 @@ def _guard_backward(backward: Callable[..., np.ndarray]) -> Callable[..., np.nda
         x_shape, y_shape = self._shapes
         dy = check.as_matrix(dy, "dy", self.dtype)
         check.expect_shape(dy, "dy", y_shape)
+        if self._trains and self._outputs is not None:
+            dy = dy.copy()
+            assert self.activity_regularizer is not None
+            regularizers.add_gradient(self.activity_regularizer, dy, self._outputs, len(dy))
         dx = check.as_matrix(backward(self, dy), f"{self.name}: output of backward", self.dtype)
         dx = dx.reshape(x_shape) if self.flattens else dx
         check.expect_shape(dx, f"{self.name}: output of backward", x_shape)
@@ -94,6 +100,8 @@ def _guard_backward(backward: Callable[..., np.ndarray]) -> Callable[..., np.nda
                     f"{self.name}: expected backward to set gradients[{name!r}] of shape "
                     f"{weight.shape}, got {None if got is None else got.shape}"
                 )
+            if self._trains and self.trainable and name in self.regularizers:
+                regularizers.add_gradient(self.regularizers[name], got, weight)
         return dx
 
     return guarded
@@ -124,6 +132,11 @@ class Layer(Part):
     features : int or None
         Number of inputs, None before `build`.
     built, trainable : bool
+    regularizers : dict of str to regularizer
+        What weights cost (`add_weight`).
+    activity_regularizer : regularizer or None
+        What the outputs cost, divided by the rows of the mini-batch. The gradients of all this are
+        in what `backward` gives after a training pass.
     elementwise : bool
         Whether each output depends on the one input at its place alone, so that rows may have
         several axes until a `Flatten`.
@@ -137,8 +150,8 @@ class Layer(Part):
     """
 
     _formula = ("build", "forward", "backward")
-    # Names of the attributes that the compiled plan of a network depends on.
-    lowered_by: ClassVar[tuple[str, ...]] = ("features", "dtype")
+    # Names of further attributes that the compiled plan of a network depends on.
+    lowered_by: ClassVar[tuple[str, ...]] = ()
     elementwise = False
     flattens = False
 
@@ -151,7 +164,11 @@ class Layer(Part):
         self.weights: dict[str, np.ndarray] = {}
         self.gradients: dict[str, np.ndarray] = {}
         self._constants: set[str] = set()  # the weights that are not trainable
+        self.regularizers: dict[str, regularizers.Penalty] = {}
+        self.activity_regularizer: regularizers.Penalty | None = None
         self._shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+        self._outputs: np.ndarray | None = None  # of the last forward, where they cost something
+        self._trains = False  # whether that was a step of training
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -216,10 +233,12 @@ class Layer(Part):
         shape: Sequence[int],
         initializer: Any = "glorot_uniform",
         trainable: bool = True,
+        regularizer: Any = None,
     ) -> np.ndarray:
         """Create ``weights[name]``; for use in `build`.
 
-        Without `trainable`, no optimizer changes it, and `backward` makes no gradient of it.
+        Without `trainable`, no optimizer changes it, and `backward` makes no gradient of it. What
+        it costs by the regularizer is part of the loss, and of its gradient after a training pass.
         """
         shape = tuple(shape)
         value = initializers.get(initializer)(shape, self.dtype)
@@ -228,7 +247,24 @@ class Layer(Part):
         self.weights[name] = weight
         if not trainable:
             self._constants.add(name)
+        penalty = regularizers.get(regularizer)
+        if penalty is not None:
+            self.regularizers[name] = penalty
         return weight
+
+    def penalty(self) -> float:
+        """Return what the weights that move cost, by their regularizers."""
+        return sum(
+            float(self.regularizers[name](weight))
+            for name, weight in self.moving.items()
+            if name in self.regularizers
+        )
+
+    def activity_penalty(self) -> float:
+        """Return what the outputs of the last `forward` cost, by the activity regularizer."""
+        if self.activity_regularizer is None or self._outputs is None:
+            return 0.0
+        return float(self.activity_regularizer(self._outputs)) / len(self._outputs)
 
     def bind(self, name: str, array: np.ndarray) -> None:
         """Move ``weights[name]`` into `array`: copy its value there, and use that memory from now.

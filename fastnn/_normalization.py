@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastnn import _validate as check
-from fastnn import initializers, kernels
+from fastnn import initializers, kernels, regularizers
 from fastnn._layer import Layer
 
 # The least deviation that `Normalization` divides by, as in Keras.
@@ -33,6 +33,8 @@ class _Trained(Layer):
         scale: bool,
         beta_initializer: Any,
         gamma_initializer: Any,
+        beta_regularizer: Any,
+        gamma_regularizer: Any,
         name: str | None,
         dtype: DTypeLike | None,
     ) -> None:
@@ -43,12 +45,18 @@ class _Trained(Layer):
         self.scale = check.flag(scale, "scale")
         self.beta_initializer = initializers.get(beta_initializer, "beta_initializer")
         self.gamma_initializer = initializers.get(gamma_initializer, "gamma_initializer")
+        self.beta_regularizer = regularizers.get(beta_regularizer, "beta_regularizer")
+        self.gamma_regularizer = regularizers.get(gamma_regularizer, "gamma_regularizer")
 
     def build(self, features: int) -> None:
-        if self.scale:
-            self.add_weight("gamma", (features,), self.gamma_initializer)
-        if self.center:
-            self.add_weight("beta", (features,), self.beta_initializer)
+        for name, wanted in (("gamma", self.scale), ("beta", self.center)):
+            if wanted:
+                self.add_weight(
+                    name,
+                    (features,),
+                    getattr(self, f"{name}_initializer"),
+                    regularizer=getattr(self, f"{name}_regularizer"),
+                )
 
     def _take(self, dgamma: np.ndarray, dbeta: np.ndarray) -> None:
         if self.scale:
@@ -76,6 +84,8 @@ class BatchNormalization(_Trained):
     beta_initializer, gamma_initializer : str or callable
     moving_mean_initializer, moving_variance_initializer : str or callable
         See `fastnn.initializers.get`.
+    beta_regularizer, gamma_regularizer : str or object, optional
+        See `fastnn.regularizers.get`.
     name, dtype
         See `Layer`.
 
@@ -87,7 +97,7 @@ class BatchNormalization(_Trained):
     """
 
     _kernel = "batch_normalization"
-    lowered_by = ("features", "dtype", "momentum", "epsilon")
+    lowered_by = ("momentum", "epsilon")
 
     def __init__(
         self,
@@ -100,11 +110,14 @@ class BatchNormalization(_Trained):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(
-            axis, epsilon, center, scale, beta_initializer, gamma_initializer, name, dtype
+            *(axis, epsilon, center, scale, beta_initializer, gamma_initializer),
+            *(beta_regularizer, gamma_regularizer, name, dtype),
         )
         self.momentum = check.fraction(momentum, "momentum", closed=True)
         self.moving_mean_initializer = initializers.get(
@@ -164,6 +177,8 @@ class LayerNormalization(_Trained):
         Whether there are beta and gamma.
     beta_initializer, gamma_initializer : str or callable
         See `fastnn.initializers.get`.
+    beta_regularizer, gamma_regularizer : str or object, optional
+        See `fastnn.regularizers.get`.
     name, dtype
         See `Layer`.
 
@@ -173,7 +188,7 @@ class LayerNormalization(_Trained):
     """
 
     _kernel = "layer_normalization"
-    lowered_by = ("features", "dtype", "epsilon")
+    lowered_by = ("epsilon",)
 
     def __init__(
         self,
@@ -183,11 +198,14 @@ class LayerNormalization(_Trained):
         scale: bool = True,
         beta_initializer: Any = "zeros",
         gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(
-            axis, epsilon, center, scale, beta_initializer, gamma_initializer, name, dtype
+            *(axis, epsilon, center, scale, beta_initializer, gamma_initializer),
+            *(beta_regularizer, gamma_regularizer, name, dtype),
         )
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
@@ -216,7 +234,7 @@ class Rescaling(Layer):
     """
 
     _kernel = "rescaling"
-    lowered_by = ("features", "dtype", "scale", "offset")
+    lowered_by = ("scale", "offset")
     elementwise = True
 
     def __init__(
@@ -261,7 +279,7 @@ class Normalization(Layer):
     """
 
     _kernel = "normalization"
-    lowered_by = ("features", "dtype", "mean", "variance")
+    lowered_by = ("mean", "variance")
 
     def __init__(
         self,

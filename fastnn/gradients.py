@@ -404,7 +404,9 @@ def check_gradients(
             restart()
             pred = twin(x, training)
             value, gradient = loss.value_and_gradient(y, pred, sample_weight)
-            return twin, float(np.sum(value)), gradient
+            # What weights and outputs cost is in the gradients of a training pass alone.
+            cost = twin.penalty() if training else 0.0
+            return twin, float(np.sum(value)) + cost, gradient
 
         twin, value, gradient = run()
         dx = twin.backward(gradient)

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnn import _validate as check
-from fastnn import activations, initializers, kernels
+from fastnn import activations, initializers, kernels, regularizers
 from fastnn._chance import Dropout, GaussianNoise
 from fastnn._layer import Layer
 from fastnn._normalization import (
@@ -40,6 +40,7 @@ from fastnn._normalization import (
 
 __all__ = [
     "Activation",
+    "ActivityRegularization",
     "BatchNormalization",
     "Dense",
     "Dropout",
@@ -98,6 +99,38 @@ class Input(Layer):
         return dy
 
 
+class ActivityRegularization(Layer):
+    """Passes its inputs on, and adds to the loss what they cost.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        At least 0: ``l1 * sum |x| + l2 * sum x**2``, divided by the rows of a batch.
+    name, dtype
+        See `Layer`.
+    """
+
+    _kernel = "input"
+    elementwise = True
+
+    def __init__(
+        self,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(name, dtype)
+        self.activity_regularizer = regularizers.L1L2(l1, l2)
+        self.l1, self.l2 = self.activity_regularizer.l1, self.activity_regularizer.l2
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        return x
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return dy
+
+
 class Flatten(Layer):
     """Makes one row of numbers of rows that have several axes, (n, a, b, …) -> (n, a * b * …).
 
@@ -129,6 +162,8 @@ class Dense(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str or callable
         See `fastnn.initializers.get`.
+    kernel_regularizer, bias_regularizer, activity_regularizer : str or object, optional
+        See `fastnn.regularizers.get`. What the outputs cost is divided by the rows of a batch.
     name, dtype
         See `Layer`.
 
@@ -139,7 +174,7 @@ class Dense(Layer):
     """
 
     _kernel = "dense"
-    lowered_by = ("features", "dtype", "activation", "units")
+    lowered_by = ("activation", "units")
 
     def __init__(
         self,
@@ -148,6 +183,9 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
@@ -157,11 +195,21 @@ class Dense(Layer):
         self.use_bias = check.flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
+        self.kernel_regularizer = regularizers.get(kernel_regularizer, "kernel_regularizer")
+        self.bias_regularizer = regularizers.get(bias_regularizer, "bias_regularizer")
+        self.activity_regularizer = regularizers.get(activity_regularizer, "activity_regularizer")
 
     def build(self, features: int) -> None:
-        self.add_weight("kernel", (features, self.units), self.kernel_initializer)
+        self.add_weight(
+            "kernel",
+            (features, self.units),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
         if self.use_bias:
-            self.add_weight("bias", (self.units,), self.bias_initializer)
+            self.add_weight(
+                "bias", (self.units,), self.bias_initializer, regularizer=self.bias_regularizer
+            )
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         kernel, bias = self.weights["kernel"], self.weights.get("bias")
@@ -200,7 +248,7 @@ class Activation(Layer):
     """
 
     _kernel = "activation"
-    lowered_by = ("features", "dtype", "activation")
+    lowered_by = ("activation",)
 
     @property
     def elementwise(self) -> bool:  # type: ignore[override]
@@ -256,6 +304,8 @@ class PReLU(Layer):
     ----------
     alpha_initializer : str or callable
         See `fastnn.initializers.get`.
+    alpha_regularizer : str or object, optional
+        See `fastnn.regularizers.get`.
     name, dtype
         See `Layer`.
 
@@ -269,14 +319,18 @@ class PReLU(Layer):
     def __init__(
         self,
         alpha_initializer: Any = "zeros",
+        alpha_regularizer: Any = None,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(name, dtype)
         self.alpha_initializer = initializers.get(alpha_initializer, "alpha_initializer")
+        self.alpha_regularizer = regularizers.get(alpha_regularizer, "alpha_regularizer")
 
     def build(self, features: int) -> None:
-        self.add_weight("alpha", (features,), self.alpha_initializer)
+        self.add_weight(
+            "alpha", (features,), self.alpha_initializer, regularizer=self.alpha_regularizer
+        )
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self._x = x

@@ -206,6 +206,10 @@ class Sequential:
         for new, old in zip(found, mine, strict=True):
             old[...] = new
 
+    def penalty(self) -> float:
+        """What the weights, and the outputs of the last call, cost by their regularizers."""
+        return sum(layer.penalty() + layer.activity_penalty() for layer in self.layers)
+
     def count_params(self) -> int:
         """The number of weights."""
         self._need_built("count_params")
@@ -472,8 +476,6 @@ class Sequential:
             obstacles.append(f"loss {self.loss.name}")
         if self.optimizer is not None and self.optimizer.kernel_name is None:
             obstacles.append(f"optimizer {self.optimizer.name}")
-        if self.optimizer is not None and self.optimizer.needs_gradients:
-            obstacles.append(f"clipping by norm of optimizer {self.optimizer.name}")
         if not self.trainable_weights:
             obstacles.append("no trainable weights")
         return obstacles
@@ -491,6 +493,7 @@ class Sequential:
             return None
         kernel, fused, update, predictions = None, False, None, False
         slots: tuple[str, ...] = ()
+        clip: str | None = None
         frozen: tuple[bool, ...] = ()
         if mode != "predict":
             assert self.loss is not None
@@ -501,6 +504,8 @@ class Sequential:
         if mode == "train":
             assert self.optimizer is not None
             update, slots = self.optimizer.kernel_name, tuple(self.optimizer.kernel_slots)
+            if self.optimizer.needs_gradients:
+                clip = "each" if self.optimizer.global_clipnorm is None else "together"
             frozen = tuple(not layer.trainable for layer in network.weighted)
             moves = any(layer.moving for layer in network.weighted)
             if update is None or self.optimizer.needs_gradients or not moves:
@@ -517,7 +522,7 @@ class Sequential:
         capacity = batch if rows > batch else 1 << (rows - 1).bit_length()
         if mode == "predict":
             capacity = INFERENCE_ROWS
-        what = mode, capacity, kernel, fused, update, slots, predictions
+        what = mode, capacity, kernel, fused, update, slots, clip, predictions
         key = network, what, frozen
         plan = self._plans.pop(key, None)
         if plan is None or plan.parameters is not parameters:
@@ -635,6 +640,7 @@ class Sequential:
         assert self.loss is not None and self.optimizer is not None
         pred = self(data.x, training=True)
         value, gradient = self.loss.value_and_gradient(data.y, pred, data.weight)
+        value = value + self.penalty()
         self.backward(gradient)
         moving = self._settle_slots()
         if moving:
@@ -654,12 +660,14 @@ class Sequential:
                     self._run_plan(plan, data, None, start, stop, totals)
             finally:
                 self._put_plan(plan)
+            totals.add_loss(n * sum(layer.penalty() for layer in self.layers), 0)
             return totals.logs()
         assert self.loss is not None
         for start in range(0, n, batch):
             part = data.part(slice(start, start + batch))
             pred = self(part.x)
-            totals.add(self.loss(part.y, pred, part.weight), part.y, pred)
+            value = self.loss(part.y, pred, part.weight) + self.penalty()
+            totals.add(value, part.y, pred)
         return totals.logs()
 
     def _predict(self, x: ArrayLike, batch: int | None, out: np.ndarray | None) -> np.ndarray:

@@ -80,9 +80,20 @@ class Network:
         return stages
 
 
+# What the stages of every kind of layer depend on; the rest is in its `lowered_by`.
+_COMMON = "features", "dtype", "activity_regularizer"
+
+
 def _seen(network: Sequence[Layer]) -> list[tuple[Any, ...]]:
     """What the stages depend on."""
-    return [(layer, *(getattr(layer, name) for name in layer.lowered_by)) for layer in network]
+    return [
+        (
+            layer,
+            *(getattr(layer, name) for name in (*_COMMON, *layer.lowered_by)),
+            *layer.regularizers.items(),
+        )
+        for layer in network
+    ]
 
 
 # Loss on probabilities -> (activation before it, the kernel on logits that is the two in one).
@@ -133,6 +144,8 @@ class CompiledPlan:
         The optimizer's kernel, for training.
     slots : tuple of str
         The optimizer's slots, in the kernel's order; they are in `parameters`.
+    clip : {"each", "together"}, optional
+        Of which gradients the optimizer wants the norm before its step.
     predictions : bool
         Whether training and testing give predictions too, for metrics in Python.
 
@@ -152,6 +165,7 @@ class CompiledPlan:
         fused: bool = False,
         update: str | None = None,
         slots: tuple[str, ...] = (),
+        clip: str | None = None,
         predictions: bool = False,
     ) -> None:
         self.parameters, self.mode, self.batch = parameters, mode, batch
@@ -173,7 +187,7 @@ class CompiledPlan:
             last.activation = activations.linear
             head += 1
         made = head if mode != "predict" and not predictions else len(stages)
-        to = Lowering(self.core, parameters, mode, batch, update, slots)
+        to = Lowering(self.core, parameters, mode, batch, update, slots, clip)
         self.plan, self._mode, self._draws = to.plan, to.modes, to.draws
         logits = self._forward(to, stages[:made], head)
         if kernel is not None:
@@ -227,7 +241,9 @@ class CompiledPlan:
         watched = [(vars(model), "layers", model.layers)]
         for layer in model.layers:
             own = vars(layer)
-            watched += [(own, name, own.get(name)) for name in (*layer.lowered_by, "weights")]
+            watched += [
+                (own, name, own.get(name)) for name in (*_COMMON, *layer.lowered_by, "weights")
+            ]
             watched += [(layer.weights, name, weight) for name, weight in layer.weights.items()]
         network = model.layers, tuple(model.layers)
         self.plan.stand_for(self.features, self.work, STEP_WORK_PER_THREAD, network, tuple(watched))
@@ -273,6 +289,8 @@ class CompiledPlan:
         """Append the loss of `pred`; return its gradient, if this plan trains."""
         rows = to.memory.width(self.batch)
         gradient = to.matrix(columns) if self.mode == "train" else None
+        if self.mode == "train":
+            to.cost_of_weights()
         hits = None if kernel == "mean_squared_error" else to.memory.flat(rows)
         self.plan.loss(
             self.core.LOSSES[kernel],
@@ -285,6 +303,8 @@ class CompiledPlan:
             hits,
             gradient,
         )
+        for partial, of_rows in to.costs:
+            self.plan.penalty_total(partial, of_rows)
         return gradient
 
 
@@ -311,3 +331,4 @@ def _backward(to: Lowering, stages: Sequence[Stage], dy: np.ndarray) -> None:
         dy = dx
     if waiting is not None:
         waiting[0].move(to, waiting[1], sync=True)
+    to.finish()

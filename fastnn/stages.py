@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _validate as check
-from fastnn import activations
+from fastnn import activations, regularizers
 from fastnn._chance import Drawing
 from fastnn._normalization import LEAST_DEVIATION
 from fastnn.layers import (
@@ -44,6 +44,8 @@ class Lowering:
         The optimizer's kernel, for training.
     slots : tuple of str
         The optimizer's slots; they are in `parameters`.
+    clip : {"each", "together"}, optional
+        Whether it looks at the norm of each gradient, or of all together, before its step.
     """
 
     def __init__(
@@ -54,12 +56,17 @@ class Lowering:
         batch: int,
         update: str | None = None,
         slots: tuple[str, ...] = (),
+        clip: str | None = None,
     ) -> None:
         self.core, self.parameters, self.mode, self.batch = core, parameters, mode, batch
         self.memory = parameters.memory
         self.plan = core.Plan(batch)
         self.modes = getattr(core, mode.upper())
-        self.update, self.slots = update, slots
+        self.update, self.slots, self.clip = update, slots, clip
+        # What waits for the norms: the layer, the weight's name, its gradient.
+        self.gradients: list[tuple[Layer, str, np.ndarray]] = []
+        # Where what weights and outputs cost is written to, and whether for rows of the batch.
+        self.costs: list[tuple[np.ndarray, bool]] = []
         # The layers that draw at random, and where the plan does it.
         self.draws: list[tuple[Drawing, int]] = []
 
@@ -81,6 +88,83 @@ class Lowering:
     def states(self, layer: Layer, name: str) -> tuple[Any, ...]:
         """The optimizer's slots of a weight, padded like it."""
         return tuple(self.parameters.padded(layer, name, slot) for slot in self.slots)
+
+    def like(self, layer: Layer, name: str) -> np.ndarray:
+        """A padded array of a weight's shape."""
+        shape = layer.weights[name].shape
+        return self.memory.matrix(*shape) if len(shape) == 2 else self.vector(shape[0])
+
+    def step(self, layer: Layer, name: str, gradient: np.ndarray, sync: bool) -> None:
+        """Append the optimizer's step on a weight, whose gradient stands in a padded array.
+
+        Where the optimizer clips by norms, the step waits for `finish`.
+        """
+        if self.clip is not None:
+            self.gradients.append((layer, name, gradient))
+            return
+        self._update(layer, name, gradient, None, penalty_of(layer, name), sync)
+
+    def cost(self, x: np.ndarray, columns: int, l1: float, l2: float, of_rows: bool) -> None:
+        """Append what weights, or with `of_rows` the outputs of a mini-batch, cost."""
+        partial = np.zeros(len(x))
+        self.plan.penalty(x, columns, l1, l2, partial, of_rows)
+        self.costs.append((partial, of_rows))
+
+    def cost_of_weights(self) -> None:
+        """Append what all weights cost that training moves."""
+        for layer in self.parameters.layers:
+            for name, weight in layer.moving.items():
+                l1, l2 = penalty_of(layer, name)
+                if l1 or l2:
+                    self.cost(self._matrix(layer, name), weight.shape[-1], l1, l2, False)
+
+    def finish(self) -> None:
+        """Append the steps that wait for norms; all gradients are there."""
+        if not self.gradients:
+            return
+        partials = []
+        for layer, name, gradient in self.gradients:
+            l1, l2 = penalty_of(layer, name)
+            if l1 or l2:
+                weight, columns = self._matrix(layer, name), layer.weights[name].shape[-1]
+                self.plan.add_penalty(np.atleast_2d(gradient), weight, columns, l1, l2)
+        for i, (layer, name, gradient) in enumerate(self.gradients, start=1):
+            matrix, last = np.atleast_2d(gradient), i == len(self.gradients)
+            partials.append(np.zeros(len(matrix)))
+            columns = layer.weights[name].shape[-1]
+            self.plan.square_sum(matrix, columns, partials[-1], sync=last)
+        factors = self.memory.flat(len(partials))
+        self.plan.clip_factor(tuple(partials), self.clip == "together", factors)
+        for i, (layer, name, gradient) in enumerate(self.gradients):
+            last = i == len(factors) - 1
+            self._update(layer, name, gradient, factors[i : i + 1], (0.0, 0.0), last)
+
+    def _update(
+        self,
+        layer: Layer,
+        name: str,
+        gradient: np.ndarray,
+        factor: np.ndarray | None,
+        penalty: tuple[float, float],
+        sync: bool,
+    ) -> None:
+        states = tuple(np.atleast_2d(state) for state in self.states(layer, name))
+        columns = layer.weights[name].shape[-1]
+        code = self.core.UPDATES[self.update]
+        self.plan.update(
+            *(np.atleast_2d(gradient), columns, self._matrix(layer, name), states),
+            *(code, factor, penalty, sync),
+        )
+
+    def _matrix(self, layer: Layer, name: str) -> np.ndarray:
+        weight = self.weight(layer, name)
+        assert weight is not None
+        return np.atleast_2d(weight)
+
+
+def penalty_of(layer: Layer, name: str) -> tuple[float, float]:
+    """The (l1, l2) of a weight's regularizer."""
+    return regularizers.numbers(layer.regularizers.get(name)) or (0.0, 0.0)
 
 
 class Stage:
@@ -178,11 +262,23 @@ class DenseStage(Stage):
         to.plan.dense_backward_input(dy, self.columns, kernel, self.features, below.y, code, dx)
 
     def move(self, to: Lowering, dy: np.ndarray, sync: bool) -> None:
-        layer, code = self.layer, to.core.UPDATES[to.update]
+        layer, names = (
+            self.layer,
+            [name for name in ("kernel", "bias") if name in self.layer.weights],
+        )
+        if to.clip is not None:
+            kernel, bias = (to.like(layer, name) for name in ("kernel", "bias"))
+            to.plan.dense_gradient(self.x, self.features, dy, kernel, bias, sync)
+            for name in names:
+                to.step(layer, name, kernel if name == "kernel" else bias, sync)
+            return
         kernel, bias = (to.weight(layer, name) for name in ("kernel", "bias"))
         states = [to.states(layer, name) for name in ("kernel", "bias")]
+        penalties = [penalty_of(layer, name) for name in ("kernel", "bias")]
+        code = to.core.UPDATES[to.update]
         to.plan.dense_update(
-            self.x, self.features, dy, kernel, states[0], bias, states[1], code, sync=sync
+            *(self.x, self.features, dy, kernel, states[0], bias, states[1]),
+            *(code, *penalties, sync),
         )
 
 
@@ -249,15 +345,8 @@ class VectorStage(Stage):
         if not self.gradients:  # the lowest stage that moves: nothing asked for its dx
             self.gradients = {name: to.vector(self.columns) for name in self.layer.moving}
             self.differentiate(to, dy, None)
-        code = to.core.UPDATES[to.update]
-        left = len(self.gradients)
-        for name, gradient in self.gradients.items():
-            left -= 1
-            weight, states = to.weight(self.layer, name), to.states(self.layer, name)
-            assert weight is not None
-            # As matrices of one row.
-            rows = gradient[None], self.columns, weight[None], tuple(slot[None] for slot in states)
-            to.plan.update(*rows, code, None, sync and left == 0)
+        for i, (name, gradient) in enumerate(self.gradients.items(), start=1):
+            to.step(self.layer, name, gradient, sync and i == len(self.gradients))
 
 
 class BatchNormalizationStage(VectorStage):
@@ -340,6 +429,23 @@ class PReLUStage(VectorStage):
     def differentiate(self, to: Lowering, dy: np.ndarray, dx: np.ndarray | None) -> None:
         dalpha = self.gradients.get("alpha")
         to.plan.prelu_gradient(self.x, self.columns, self.alpha, dy, dx, dalpha)
+
+
+class ActivityStage(Stage):
+    """What the outputs of a layer cost; they pass as they are."""
+
+    def __init__(self, layer: Layer, features: int, l1: float, l2: float) -> None:
+        super().__init__(layer, features)
+        self.columns, self.l1, self.l2 = features, l1, l2
+
+    def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
+        self.y = x
+        if to.mode != "predict":
+            to.cost(x, self.columns, self.l1, self.l2, True)
+        return x
+
+    def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
+        to.plan.activity_gradient(self.y, dy, self.columns, self.l1, self.l2, dx)
 
 
 class RescalingStage(Stage):
@@ -455,12 +561,19 @@ def stages_of(network: Sequence[Layer]) -> tuple[list[Stage], list[str]]:
             obstacles.append(f"layer {layer.name} ({type(layer).__name__})")
         features = layer.output_features(features)
         function = getattr(layer, "activation", activations.linear)
-        if kind is None or function is activations.linear:
-            continue
-        if not isinstance(function, activations.Activation) or function.kernel_name is None:
-            obstacles.append(f"activation {function!r} of layer {layer.name}")
-        else:
-            _apply(function, layer, features, stages)
+        if kind is not None and function is not activations.linear:
+            if not isinstance(function, activations.Activation) or function.kernel_name is None:
+                obstacles.append(f"activation {function!r} of layer {layer.name}")
+            else:
+                _apply(function, layer, features, stages)
+        for name, penalty in layer.regularizers.items():
+            if regularizers.numbers(penalty) is None:
+                obstacles.append(f"regularizer of {name} of layer {layer.name}")
+        costs = regularizers.numbers(layer.activity_regularizer)
+        if costs is None:
+            obstacles.append(f"activity_regularizer of layer {layer.name}")
+        elif any(costs):
+            stages.append(ActivityStage(layer, features, *costs))
     return stages, obstacles
 
 

@@ -15,6 +15,7 @@ import fastnn as fn
 from fastnn import _dispatch, losses, optimizers
 from fastnn.layers import (
     Activation,
+    ActivityRegularization,
     BatchNormalization,
     Dense,
     Dropout,
@@ -31,6 +32,7 @@ from fastnn.layers import (
 )
 from fastnn.memory import Parameters
 from fastnn.plan import CompiledPlan, Network
+from fastnn.regularizers import L1, L1L2, L2
 from fastnn.stages import Lowering
 
 FEATURES = 6
@@ -94,6 +96,20 @@ NETWORKS = {
     ],
     "layer normalization first": lambda m: [LayerNormalization(), Dense(9, "relu"), Dense(m)],
     "prelu": lambda m: [Dense(17), PReLU("random_normal"), Dense(80), PReLU(), Dense(m)],
+    "costly weights": lambda m: [
+        Dense(17, "relu", kernel_regularizer=L1L2(0.01, 0.02), bias_regularizer="l2"),
+        frozen(Dense(9, kernel_regularizer="l1")),
+        BatchNormalization(gamma_regularizer="l2", beta_regularizer=L1(0.1)),
+        Dense(m, kernel_regularizer=L2(0.1)),
+    ],
+    "costly outputs": lambda m: [
+        Dense(33, "sigmoid", activity_regularizer=L1L2(0.01, 0.1)),
+        BatchNormalization(),
+        Dense(20, activity_regularizer="l2"),
+        ActivityRegularization(l1=0.1),
+        Tanh(),
+        Dense(m, activity_regularizer=L1(0.2)),
+    ],
     "prelu first": lambda m: [PReLU("ones"), Dense(m)],
     "dropout": lambda m: [Dropout(0.2, seed=1), Dense(19, "relu"), Dropout(0.5, seed=2), Dense(m)],
     "noise": lambda m: [

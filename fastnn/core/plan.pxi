@@ -287,6 +287,24 @@ cdef class Plan:
         s.extras.l1, s.extras.l2 = bias_penalty
         self.take_slots(s.slots, bias_slots, False)
 
+    def dense_gradient(self, real[:, :] x, Py_ssize_t k, real[:, :] dz, real[:, :] kernel,
+                       real[::1] bias, bint sync=True):
+        """kernel = x^T dz and bias = dz's column sums: gradients, stored."""
+        cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN, sync and bias is None)
+        cdef ColumnSum* s
+        self.count_rows(&g.k)
+        g.m, g.n, g.padded, g.trans_a = k, kernel.shape[1], True, True
+        g.a, g.lda = &x[0, 0], ld(x)
+        g.b, g.ldb = &dz[0, 0], ld(dz)
+        g.c, g.ldc = &kernel[0, 0], ld(kernel)
+        self.keep_gemm(g)
+        self.arrays.append((x, dz, kernel, bias))
+        if bias is None:
+            return
+        s = <ColumnSum*>self.add(column_sum_kernel, sizeof(ColumnSum), TRAIN, sync)
+        self.count_rows(&s.rows)
+        s.cols, s.padded, s.x, s.ldx, s.out = bias.shape[0], True, &dz[0, 0], ld(dz), &bias[0]
+
     # Clipping by norm, on stored gradients: add_penalty, square_sum and a barrier, clip_factor and a
     # barrier, update. A bias is a matrix of one row here. `cols`: without padding, which may hold NaN.
 
@@ -319,15 +337,47 @@ cdef class Plan:
         self.arrays.append((partials, places, rows, factors))
 
     def update(self, real[:, :] g, Py_ssize_t cols, real[:, :] w, tuple slots, int optimizer,
-               real[::1] factor, bint sync=True):
-        """One optimizer step on w by factor[0] * g, the gradient that stands in g."""
+               real[::1] factor, tuple penalty=(0., 0.), bint sync=True):
+        """One optimizer step on w by factor[0] * g, the gradient that stands in g, and a penalty."""
         cdef UpdateArgs* a = <UpdateArgs*>self.add(update_kernel, sizeof(UpdateArgs), TRAIN, sync)
         a.code, a.rows, a.cols = optimizer, w.shape[0], cols
         a.w, a.ldw, a.g, a.ldg = &w[0, 0], ld(w), &g[0, 0], ld(g)
+        a.extras.l1, a.extras.l2 = penalty
         if factor is not None:
             a.extras.factor = &factor[0]
         self.take_slots(a.slots, slots, True)
         self.arrays.append((g, w, slots, factor))
+
+    def penalty(self, const real[:, :] x, Py_ssize_t cols, double l1, double l2, double[::1] partial,
+                bint counts_rows):
+        """partial[i] = l1 sum_j |x[i, j]| + l2 sum_j x[i, j]**2, for `penalty_total`; `counts_rows`: the
+        rows are the mini-batch's."""
+        cdef Penalty* a = <Penalty*>self.add(penalty_kernel, sizeof(Penalty), TRAIN | TEST, False)
+        a.rows, a.cols, a.l1, a.l2 = x.shape[0], cols, l1, l2
+        a.x, a.ldx, a.partial = &x[0, 0], ld(x), &partial[0]
+        if counts_rows:
+            self.count_rows(&a.rows)
+        self.arrays.append((x, partial))
+
+    def penalty_total(self, double[::1] partial, bint of_rows):
+        """Add what `penalty` left to the sum of the losses, after `loss`."""
+        cdef PenaltyTotal* a = <PenaltyTotal*>self.add(penalty_total_kernel, sizeof(PenaltyTotal),
+                                                       TRAIN | TEST, False)
+        self.count_rows(&a.rows)
+        a.count, a.of_rows, a.partial = partial.shape[0], of_rows, &partial[0]
+        a.total = &self.tally_args.loss
+        self.arrays.append(partial)
+
+    def activity_gradient(self, real[:, :] y, real[:, :] dy, Py_ssize_t cols, double l1, double l2,
+                          real[:, :] dx, bint sync=True):
+        """dx = dy + the gradient of what the outputs y cost, by the rows of the mini-batch; on the first
+        cols columns."""
+        cdef ActivityGradient* a = <ActivityGradient*>self.add(activity_gradient_kernel,
+                                                               sizeof(ActivityGradient), TRAIN, sync)
+        self.count_rows(&a.rows)
+        a.cols, a.l1, a.l2 = cols, l1, l2
+        a.y, a.ldy, a.dy, a.lddy, a.dx, a.lddx = &y[0, 0], ld(y), &dy[0, 0], ld(dy), &dx[0, 0], ld(dx)
+        self.arrays.append((y, dy, dx))
 
     def activate(self, int code, real[:, :] x, real[:, :] y, int modes, bint sync=True):
         """y = f(x), element by element."""
