@@ -328,7 +328,7 @@ class Sequential:
             for epoch in range(initial_epoch, epochs):
                 hooks.on_epoch_begin(epoch)
                 order = _random.generator().permutation(rows) if shuffle else None
-                logs: dict[str, float] = {}
+                logs: dict[str, Any] = {}
                 for step, logs in self._epoch(data, order, batch_size, hooks):  # noqa: B007
                     progress.update(epoch, step, logs)
                 if validation is not None:
@@ -347,7 +347,7 @@ class Sequential:
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Take one step on one mini-batch.
 
         Returns
@@ -367,7 +367,7 @@ class Sequential:
         batch_size: int = 32,
         verbose: str | int = "auto",
         sample_weight: ArrayLike | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """The loss and the metrics over examples.
 
         Parameters
@@ -393,7 +393,7 @@ class Sequential:
 
     def test_on_batch(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """The loss and the metrics of one mini-batch."""
         self._need_compiled("test_on_batch")
         data = self._examples(x, y, sample_weight)
@@ -576,7 +576,7 @@ class Sequential:
 
     def _epoch(
         self, data: Examples, order: np.ndarray | None, batch: int, hooks: CallbackList
-    ) -> Iterator[tuple[int, dict[str, float]]]:
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Train on every mini-batch once; yields (batches done, logs) now and then."""
         n = len(data.x)
         totals = _Totals(self.metrics)
@@ -597,9 +597,11 @@ class Sequential:
                     self._put_plan(plan)
             step += -(-(stop - start) // batch)
             start = stop
-            logs = totals.logs()
+            logs = totals.logs(running=start < n)
             if hooks.wants_batches:
                 hooks.on_train_batch_end(step - 1, logs)
+            if self.stop_training and start < n:
+                logs = totals.logs()
             yield step, logs
             if self.stop_training:
                 return
@@ -650,7 +652,7 @@ class Sequential:
             )
         totals.add(value, data.y, pred)
 
-    def _test(self, data: Examples, batch: int) -> dict[str, float]:
+    def _test(self, data: Examples, batch: int) -> dict[str, Any]:
         n = len(data.x)
         totals = _Totals(self.metrics)
         plan = self._take_plan("test", n, INFERENCE_ROWS)
@@ -810,8 +812,10 @@ class _Totals:
         for metric in self.metrics:
             metric.update_state(y, pred)
 
-    def logs(self) -> dict[str, float]:
-        return {"loss": self.loss / self.rows} | {m.name: m.result() for m in self.metrics}
+    def logs(self, running: bool = False) -> dict[str, Any]:
+        """The loss and the metrics; while an epoch is `running`, only the quick ones."""
+        found = {m.name: m.result() for m in self.metrics if m.running or not running}
+        return {"loss": self.loss / self.rows} | found
 
 
 _NO_HOOKS = CallbackList([])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
+
 
 class Progress:
     """Shows how far training is.
@@ -38,7 +40,7 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def update(self, epoch: int, step: int, logs: dict[str, float]) -> None:
+    def update(self, epoch: int, step: int, logs: dict[str, Any]) -> None:
         """Tell that `step` mini-batches of `epoch` are done."""
         if self.bar is None:
             return
@@ -46,7 +48,7 @@ class Progress:
         self.bar.set_postfix_str(_text(logs), refresh=False)
         self.bar.update((epoch - self.first) * self.steps + step - self.bar.n)
 
-    def end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+    def end_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
         """Tell that `epoch` is over, validation included."""
         if self.bar is not None:
             self.bar.set_postfix_str(_text(logs), refresh=epoch + 1 == self.last)
@@ -54,5 +56,6 @@ class Progress:
             print(f"epoch {epoch + 1}/{self.last}: {_text(logs)}", flush=True)
 
 
-def _text(logs: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
+def _text(logs: dict[str, Any]) -> str:
+    """The single numbers among the logs; what a metric gives as an array stays out."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in logs.items() if np.ndim(value) == 0)
