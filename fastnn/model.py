@@ -46,6 +46,9 @@ class Sequential:
         Of the last `fit`.
     stop_training : bool
         Set it in a callback to end `fit` after the batch or epoch.
+    running_epoch : tuple or None
+        While `fit` runs: the examples, the order in which the epoch takes them (None: as they lie),
+        and the rows of a mini-batch.
 
     Notes
     -----
@@ -69,6 +72,7 @@ class Sequential:
         self.metrics: list[metrics.Metric] = []
         self.history: History | None = None
         self.stop_training = False
+        self.running_epoch: tuple[Examples, np.ndarray | None, int] | None = None
         self._parameters: Parameters | None = None
         self._plans: dict[Any, CompiledPlan] = {}
         # A plan that `predict_on_batch` goes to first: it sees by itself whether it is up to date.
@@ -88,6 +92,7 @@ class Sequential:
             "_plans": {},
             "_swift": None,
             "_network": Network([]),
+            "running_epoch": None,
         }
         return self.__dict__ | own
 
@@ -328,6 +333,7 @@ class Sequential:
             for epoch in range(initial_epoch, epochs):
                 hooks.on_epoch_begin(epoch)
                 order = _random.generator().permutation(rows) if shuffle else None
+                self.running_epoch = data, order, batch_size
                 logs: dict[str, Any] = {}
                 for step, logs in self._epoch(data, order, batch_size, hooks):  # noqa: B007
                     progress.update(epoch, step, logs)
@@ -338,6 +344,7 @@ class Sequential:
                 hooks.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
+        self.running_epoch = None
         hooks.on_train_end()
         return history
 

@@ -1,4 +1,4 @@
-"""Callbacks: what happens at the epochs and batches of a training run.
+"""The hooks of a training run, what calls them, and the two plainest callbacks.
 
 A callback overrides the hooks it wants. Training runs many batches in one call of compiled code;
 only a callback that overrides a batch hook makes it come back to Python for each of them
@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["Callback", "CallbackList", "History", "LambdaCallback"]
-
-Logs = dict[str, float]
+# Numbers; a metric whose result is an array gives that.
+Logs = dict[str, Any]
 
 
 class Callback:
@@ -126,12 +125,13 @@ class History(Callback):
     epoch : list of int
         The epochs run, counted from 0.
     history : dict of str to list of float
-        For each key of the logs, its value at the end of each epoch.
+        For each key of the logs, its value at the end of each epoch; arrays for a metric whose
+        result is one.
     """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
