@@ -10,6 +10,8 @@ Sources
 [2] K. He et al., Delving deep into rectifiers, ICCV 2015, eq. 10.
 [3] Y. LeCun et al., Efficient BackProp, 1998, section 4.6.
 [4] Keras 3, keras.io/api/layers/initializers.
+[5] A. M. Saxe, J. L. McClelland, S. Ganguli, Exact solutions to the nonlinear dynamics of learning
+    in deep linear neural networks, ICLR 2014.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "TruncatedNormal",
@@ -216,16 +220,68 @@ class LecunUniform(VarianceScaling):
 
 
 class LecunNormal(VarianceScaling):
-    """Truncated normal of standard deviation sqrt(1 / fan_in) [3]."""
+    """Truncated normal of standard deviation sqrt(1 / fan_in) [3], as Keras has it.
+
+    The plain one, N(0, 1 / sqrt(fan_in)), is
+    ``VarianceScaling(1.0, "fan_in", "untruncated_normal")``.
+    """
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(1.0, "fan_in", "truncated_normal", seed)
 
 
+class Orthogonal(Initializer):
+    """A random matrix with orthonormal columns, or rows where there are fewer of them [5].
+
+    Leading axes count as rows together. It is drawn evenly over all such matrices: the Q of the QR
+    decomposition of a normal matrix, with signs so that R has a positive diagonal.
+
+    Parameters
+    ----------
+    gain : float
+        Factor of the matrix.
+
+    Notes
+    -----
+    The decomposition is LAPACK's: on another machine the last bits may differ.
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.gain = check.number(gain, "gain")
+
+    def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+        if len(shape) < 2:
+            raise ValueError(f"shape: expected at least 2 axes for Orthogonal, got {shape}")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(random.standard_normal((max(rows, columns), min(rows, columns))))
+        q = q * np.copysign(1.0, np.diag(r))
+        return self.gain * (q if rows >= columns else q.T).reshape(shape)
+
+
+class Identity(Initializer):
+    """`gain` on the diagonal of a matrix, 0 elsewhere."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = check.number(gain, "gain")
+
+    def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+        if len(shape) != 2:
+            raise ValueError(f"shape: expected 2 axes for Identity, got {shape}")
+        return self.gain * np.eye(*shape)
+
+
 _INITIALIZERS: dict[str, type[Initializer]] = {
     "zeros": Zeros,
     "ones": Ones,
+    "zero": Zeros,
+    "one": Ones,
     "constant": Constant,
+    "identity": Identity,
+    "orthogonal": Orthogonal,
+    "normal": RandomNormal,
+    "uniform": RandomUniform,
     "random_normal": RandomNormal,
     "random_uniform": RandomUniform,
     "truncated_normal": TruncatedNormal,

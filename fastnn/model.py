@@ -7,6 +7,7 @@ code; the eager road calls layers, loss and optimizer one by one, and takes part
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike
 from fastnn import _dispatch, _random, losses, metrics, optimizers
 from fastnn import _validate as check
 from fastnn.callbacks import Callback, CallbackList, History
-from fastnn.layers import Input, Layer
+from fastnn.layers import Dense, Input, Layer
 from fastnn.memory import Parameters
 from fastnn.metrics import expect_targets
 from fastnn.metrics import get as get_metric
@@ -325,6 +326,7 @@ class Sequential:
         hooks = CallbackList(callbacks, self, history)
 
         self.build(data.x.shape[1])
+        _warn_of_equal_units(self.layers)
         self.stop_training = False
         self.history = history
         hooks.on_train_begin()
@@ -839,6 +841,23 @@ def _expect_features(layer: Layer, features: int) -> None:
             f"{layer.name}: expected a layer for {check.plural(features, 'input')}, got one built "
             f"for {layer.features}"
         )
+
+
+def _warn_of_equal_units(layers: Sequence[Layer]) -> None:
+    """Warn of hidden units that start with the same weights: they compute the same, and gradients
+    tell them apart by the weights above alone, or not at all. An output layer may start so."""
+    dense = [layer for layer in layers if isinstance(layer, Dense)]
+    for layer in dense[:-1]:
+        kernel, bias = layer.weights["kernel"], layer.weights.get("bias")
+        if layer.units < 2 or (bias is not None and (bias != bias[0]).any()):
+            continue
+        # The first row decides nearly always; the whole kernel is looked at only if it is equal.
+        if not (kernel[0] != kernel[0, 0]).any() and not (kernel != kernel[:, :1]).any():
+            warnings.warn(
+                f"{layer.name}: expected units that start with different weights, got "
+                f"{layer.units} with the same; a random kernel_initializer breaks the symmetry",
+                stacklevel=3,
+            )
 
 
 def _class_weights(class_weight: Any, y: np.ndarray, outputs: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import fastnn as fn
 from fastnn import _random, initializers, layers
 
 FAN_IN, FAN_OUT = 300, 200
@@ -73,6 +74,33 @@ def test_constants(name, value):
     assert initializers.Constant(0.25)(4, "float64").tolist() == [0.25] * 4
 
 
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30), (25, 25), (1, 4), (5, 4, 6)])
+def test_orthogonal(shape):
+    values = initializers.Orthogonal(gain=1.5, seed=3)(shape, "float64")
+    assert values.shape == shape
+    rows = values.reshape(-1, shape[-1])
+    if rows.shape[0] < rows.shape[1]:
+        rows = rows.T
+    # Each product sums at most 30 numbers, and a Householder step for each column.
+    np.testing.assert_allclose(rows.T @ rows, 2.25 * np.eye(rows.shape[1]), atol=900 * 2**-52)
+    np.testing.assert_array_equal(
+        initializers.Orthogonal(gain=1.5, seed=3)(shape, "float64"), values
+    )
+
+
+def test_orthogonal_is_drawn_evenly():
+    # Without the signs of R, Householder's Q has nearly always a negative corner.
+    _random.set_random_seed(4)
+    corners = [initializers.get("orthogonal")((3, 3), "float64")[0, 0] for _ in range(1000)]
+    # A coordinate of a point that is even on the sphere in three dimensions is uniform.
+    assert scipy.stats.kstest(corners, scipy.stats.uniform(-1, 2).cdf).pvalue > 0.01
+
+
+def test_identity():
+    np.testing.assert_array_equal(initializers.get("identity")((3, 3)), np.eye(3))
+    np.testing.assert_array_equal(initializers.Identity(2.0)((2, 3)), 2 * np.eye(2, 3))
+
+
 def test_fans_of_other_shapes():
     # One axis: both fans are its length. Three: the leading one is a window.
     vector = initializers.GlorotUniform(seed=0)((600,), "float64")
@@ -117,6 +145,13 @@ def test_seeded_values_stay():
 def test_get():
     assert isinstance(initializers.get("GlorotUniform"), initializers.GlorotUniform)
     assert isinstance(initializers.get(initializers.Ones), initializers.Ones)
+    for alias, name in {
+        "zero": "zeros",
+        "one": "ones",
+        "normal": "random_normal",
+        "uniform": "random_uniform",
+    }.items():
+        assert type(initializers.get(alias)) is type(initializers.get(name))
     own = initializers.HeUniform(seed=4)
     assert initializers.get(own) is own
     again = initializers.get(own.identifier())
@@ -140,6 +175,9 @@ def test_get():
         (lambda: initializers.VarianceScaling(0.0), "scale: expected a positive number, got 0.0"),
         (lambda: initializers.VarianceScaling(mode="fan"), "mode: expected one of fan_in"),
         (lambda: initializers.Constant(math.nan), "value: expected a finite number, got nan"),
+        (lambda: initializers.Orthogonal(math.inf), "gain: expected a finite number, got inf"),
+        (lambda: initializers.Orthogonal()((3,)), "shape: expected at least 2 axes for Orthogonal"),
+        (lambda: initializers.Identity()((3, 3, 3)), "shape: expected 2 axes for Identity, got"),
         (lambda: initializers.Zeros()((3, 0)), "shape: expected a positive integer, got 0"),
         (lambda: initializers.Zeros()((3,), "float16"), "dtype: expected float32 or float64"),
         (lambda: _random.set_random_seed(-1), "seed: expected a non-negative integer, got -1"),
@@ -166,3 +204,45 @@ def test_own_initializers():
     with pytest.raises(ValueError) as error:
         layers.Dense(3, kernel_initializer=lambda shape, dtype: np.ones(2)).build(4)
     assert str(error.value) == "initializer of kernel: expected shape (4, 3), got (2,)"
+
+
+# ---- units that start equal ----------------------------------------------------------------------
+
+
+def fit(*stack):
+    model = fn.Sequential(list(stack))
+    model.compile("sgd", "mse")
+    x = np.arange(12.0).reshape(4, 3) / 12
+    return model.fit(x, np.zeros((4, stack[-1].units)))
+
+
+@pytest.mark.parametrize("name", ["zeros", "ones", initializers.Constant(0.5)])
+@pytest.mark.parametrize("depth", [0, 1])
+def test_equal_hidden_units_are_warned_of(name, depth):
+    below = [layers.Dense(5, "tanh") for _ in range(depth)]
+    hidden = layers.Dense(4, "tanh", kernel_initializer=name, name="equal")
+    expected = "equal: expected units that start with different weights, got 4 with the same"
+    with pytest.warns(UserWarning, match=expected) as caught:
+        fit(*below, hidden, layers.Dense(2, kernel_initializer="ones"))
+    assert len(caught) == 1 and caught[0].filename == __file__
+    # The warning tells the truth: after training the units are the same still.
+    kernel = hidden.weights["kernel"]
+    np.testing.assert_array_equal(kernel, np.repeat(kernel[:, :1], 4, axis=1))
+
+
+def test_where_equal_weights_do_no_harm():
+    # Warnings are errors here. A single layer: the perceptron, linear and logistic regression.
+    fit(layers.Dense(2, "sigmoid", kernel_initializer="zeros"))
+    # The output layer of a deep one; a hidden layer of one unit; units apart by their biases.
+    fit(layers.Dense(4, "tanh"), layers.Dense(2, kernel_initializer="zeros"))
+    fit(layers.Dense(1, kernel_initializer="ones"), layers.Dense(2))
+    apart = layers.Dense(4, kernel_initializer="ones", bias_initializer="random_normal")
+    fit(apart, layers.Dense(2))
+
+
+def test_equal_columns_only():
+    # One row of equal numbers is not yet equal units.
+    def one_row(shape, dtype):
+        return np.vstack([np.ones((1, shape[1])), np.random.default_rng(1).normal(size=(2, 4))])
+
+    fit(layers.Dense(4, kernel_initializer=one_row), layers.Dense(2))
