@@ -1,5 +1,6 @@
 """Callbacks: what is called, in which order, that what is not wanted costs nothing; and each."""
 
+import copy
 import csv
 import math
 
@@ -217,6 +218,12 @@ def test_reduce_lr_on_plateau_as_keras(arguments, rates):
 def test_nan_is_never_the_best():
     nan = math.nan
     assert Script([nan, 3, nan, nan]).run(EarlyStopping(patience=2)) == 3
+    assert Script([nan] * 5).run(EarlyStopping(patience=2)) == 1
+    # As in Keras, epoch 0 is never the last, and its weights are the best as long as none are.
+    assert Script([nan, 3, 2]).run(EarlyStopping(patience=1)) == 2
+    script = Script([nan] * 3)
+    script.run(EarlyStopping(patience=1, restore_best_weights=True))
+    assert script.weights == 1
     callback = EarlyStopping(patience=9, restore_best_weights=True)
     script = Script([nan, 3, 2, nan])
     script.run(callback)
@@ -522,6 +529,20 @@ def test_terminate_on_nan_leaves_a_good_run_alone(rng):
     assert model.running_epoch is None
 
 
+def test_a_copy_of_a_model_in_training_holds_no_data(rng):
+    x, y = data(rng)
+    model, copies = classifier(), []
+
+    def keep(epoch, logs):
+        copies.append((model.running_epoch, copy.copy(model)))
+
+    model.fit(x, y, batch_size=7, callbacks=LambdaCallback(on_epoch_end=keep))
+    ((running, other),) = copies
+    np.testing.assert_array_equal(running[0].x, x)
+    assert sorted(running[1]) == list(range(60)) and running[2] == 7
+    assert other.running_epoch is None
+
+
 def test_terminate_on_nan_that_does_not_come_again(rng):
     # A layer that draws a NaN only once: the second run cannot find it, and says what is left.
     class Once(Own):
@@ -537,6 +558,7 @@ def test_terminate_on_nan_that_does_not_come_again(rng):
     with pytest.warns(UserWarning, match="weights of layer top not finite in epoch 1;"):
         model.fit(x, y, epochs=3, callbacks=callback)
     assert callback.stopped_batch is None and model.history.epoch == [0]
+    assert np.isnan(model.weights[0]).all()
 
 
 def test_terminate_on_nan_with_layers_that_draw(rng):
@@ -597,7 +619,10 @@ def test_gradient_monitor_changes_nothing(rng):
     x, y = data(rng)
 
     class Noise(Own):
+        passes = 0
+
         def forward(self, x, training=False):
+            self.passes += 1
             if training:
                 x = x + fn._random.generator().standard_normal(x.shape).astype(x.dtype)
             return x
@@ -611,10 +636,13 @@ def test_gradient_monitor_changes_nothing(rng):
         assert model.layers[1].gradients["mine"] == "kept"
         found.append([*model.get_weights(), np.array(history.history["loss"])])
         found[-1].append(fn._random.generator().random(3))
-        found[-1].append(model.optimizer.iterations)
+        found[-1].append([model.optimizer.iterations, model.layers[0].passes])
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
     assert not callbacks.wants_batches
+    model = classifier()  # on the plan, which fills no gradients
+    model.fit(x, y, callbacks=GradientMonitor(x, y))
+    assert not model.layers[0].gradients
 
 
 def test_gradient_monitor_shows_vanishing_gradients(rng):

@@ -244,6 +244,10 @@ def test_counts_of_nan_and_ties():
     assert evaluate(SparseTopKCategoricalAccuracy(2), ([0, 2], [[nan, 1, 0], [nan, 1, 0]])) == 0
     # A float32 threshold: 0.1 is not above itself.
     assert evaluate(Recall(0.1), ([1.0], np.float32([0.1]))) == 0
+    assert evaluate(SparseTopKCategoricalAccuracy(5), ([0, 2], [[nan, 1, 0], [2, 1, 0]])) == 0.5
+    # A row of zeros predicts no class, rather than all.
+    zeros = [0, 0, 0]
+    assert evaluate(F1Score("micro"), ([0, 1, 2], [zeros, zeros, [0.2, 0.1, 0.7]])) == 0.5
     # Nothing predicted, nothing there: 0, not a division by zero.
     assert evaluate(Precision(), ([1], [0.2])) == evaluate(Recall(), ([0], [0.7])) == 0
     assert evaluate(AUC(), ([1, 1], [0.7, 0.2])) == 0
@@ -302,6 +306,12 @@ def test_on_outputs(rng):
     found = in_batches(OnOutputs(median_error, "median", power=2), score[:, 0], score + 1)
     assert found == pytest.approx(1, rel=1e-12)
     assert OnOutputs(median_error).result() == 0
+    # A caller may use its arrays again for the next batch.
+    metric, y_true, y_pred = OnOutputs(median_error), np.zeros(3), np.zeros(3)
+    for value in (1.0, 1.0, 5.0):
+        y_pred[:] = value
+        metric.update_state(y_true, y_pred)
+    assert metric.result() == 1
     with pytest.raises(TypeError, match="function: expected a function, got 3"):
         OnOutputs(3)
 
@@ -338,6 +348,20 @@ def test_once_an_epoch_in_a_model(rng):
     # The history keeps an array for each epoch, of that epoch's rows.
     assert [matrix.sum() for matrix in history.history["confusion_matrix"]] == [90, 90]
     assert [matrix.sum() for matrix in history.history["val_confusion_matrix"]] == [40, 40]
+
+
+def test_labels_of_a_model_on_logits(rng):
+    x, y = rng.standard_normal((90, 4)), rng.integers(0, 2, 90)
+    model = fn.Sequential([Dense(1)])
+    both = [OnLabels(sklearn.metrics.f1_score), ConfusionMatrix(), "precision"]
+    for from_logits, threshold in [(True, 0), (False, 0.5)]:
+        model.compile("sgd", losses.BinaryCrossentropy(from_logits=from_logits), both)
+        found, positive = model.evaluate(x, y), model.predict(x)[:, 0] > threshold
+        np.testing.assert_array_equal(
+            found["confusion_matrix"], sklearn.metrics.confusion_matrix(y, positive)
+        )
+        assert found["f1_score"] == sklearn.metrics.f1_score(y, positive)
+        assert found["precision"] == sklearn.metrics.precision_score(y, positive)
 
 
 def test_an_epoch_that_a_callback_ends(rng):

@@ -63,7 +63,7 @@ class Monitor(Callback):
         """Whether `value` is better than `reference` by more than `min_delta`."""
         if math.isnan(value):
             return False
-        if reference is None or math.isnan(reference):
+        if reference is None:
             return True
         reached = value - self._sign * self.min_delta
         return reached > reference if self._sign > 0 else reached < reference
@@ -239,7 +239,6 @@ class ReduceLROnPlateau(Monitor):
             return
         if self.cooldown_counter:
             self.cooldown_counter -= 1
-            self.wait = 0
         if self.improves(current, self.best):
             self.best = current
             self.wait = 0
@@ -318,8 +317,6 @@ class ModelCheckpoint(Monitor):
             self._save({"epoch": epoch + 1}, logs or {})
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        if self.save_freq == "epoch":
-            return
         self._batches += 1
         if self._batches == self.save_freq:
             self._batches = 0

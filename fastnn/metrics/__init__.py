@@ -133,10 +133,14 @@ def expect_targets(metric: Metric, y_true: np.ndarray, outputs: int) -> None:
     """Raise ValueError if a built-in metric cannot be computed from targets of this shape."""
     if type(metric) not in _BUILT_IN:
         return
-    trial = copy.copy(metric)
-    trial.reset_state()
+    row, pred = y_true[:1], np.full((1, outputs), 0.5)
     try:
-        trial.update_state(y_true[:1], np.full((1, outputs), 0.5))
+        if isinstance(metric, MeanMetric):
+            metric.values(row, pred)
+        else:
+            trial = copy.copy(metric)
+            trial.reset_state()
+            trial.update_state(row, pred)
     except ValueError:
         raise ValueError(
             f"metrics: expected targets that {metric.name} can be computed from with "

@@ -221,8 +221,7 @@ class AUC(_Counts):
         gained = tp[:-1] - tp[1:]
         slope = ratio(gained, predicted[:-1] - predicted[1:])
         intercept = tp[1:] - slope * predicted[1:]
-        both = (predicted[:-1] > 0) & (predicted[1:] > 0)
-        growth = np.where(both, ratio(predicted[:-1], predicted[1:]), 1.0)
+        growth = np.where(predicted[1:] > 0, ratio(predicted[:-1], predicted[1:]), 1.0)
         area = slope * (gained + intercept * np.log(growth))
         return float(ratio(area, positives).sum())
 
