@@ -21,7 +21,23 @@ import fastnn as fn
 from fastnn import kernels, reference
 
 ACTIVATIONS = ["linear", "sigmoid", "tanh", "relu", "softmax", "log_softmax"]
-UPDATES = ["sgd", "momentum", "nesterov", "adagrad"]
+# An update by name, and numbers for it: those of its formula, then the decay and the clip.
+UPDATES = {
+    "sgd": [0.1],
+    "momentum": [0.1, 0.5],
+    "nesterov": [0.1, 0.5],
+    "adagrad": [0.1, 0.5],
+    "rmsprop": [0.1, 0.75, 0.25, 0.125],
+    "rmsprop_momentum": [0.1, 0.75, 0.25, 0.125, 0.5],
+    "rmsprop_centered": [0.1, 0.75, 0.25, 0.125],
+    "rmsprop_centered_momentum": [0.1, 0.75, 0.25, 0.125, 0.5],
+    "adadelta": [0.1, 0.75, 0.25, 0.125],
+    "adam": [0.1, 0.25, 0.125, 1e-7],
+    "amsgrad": [0.1, 0.25, 0.125, 1e-7],
+    "adamax": [0.1, 0.25, 0.5, 1e-7],
+    "nadam": [0.1, 0.25, 0.125, 1e-7, 0.2],
+    "lion": [0.1, 0.75, 0.25, 0.5, 0.5],
+}
 STEPS = 8  # rounding steps of an elementwise function or an epilogue, generously
 
 
@@ -44,6 +60,9 @@ class Case(NamedTuple):
         if self.written:
             assert result is None
             return [np.array(arguments[i]) for i in self.written]
+        if isinstance(result, float):
+            double = np.asarray(arguments[0]).dtype.itemsize == 8 and is_real(arguments[0])
+            return [np.array(result, np.float64 if double else np.float32)]
         return list(result) if isinstance(result, tuple) else [result]
 
     def same_for_rows(self) -> bool:
@@ -181,29 +200,61 @@ def _normal(rng, n, m):
     return rng.standard_normal((n, m))
 
 
-def _update(name: str, *hyper) -> Case:
-    slots = 0 if name == "sgd_update" else 1
+def _update_arrays(rng, n, m, slots: int) -> list:
+    """Weights, gradients, slots: two means of squares, at least 0.1, and a small mean of values."""
+    w, g, square, other = rng.standard_normal((4, n, m))
+    small = rng.uniform(-0.1, 0.1, (n, m))
+    return [w, g, *[np.abs(square) + 0.1, np.abs(other) + 0.1, small][:slots]]
+
+
+def _update_magnitude(w, g, *slots) -> list:
+    # No root or quotient is of less than about 0.1, or larger than what goes into it by much.
+    size = STEPS * (np.abs(w) + np.abs(g) + g * g + sum(np.abs(s) for s in slots))
+    return [2 * size] * (1 + len(slots))
+
+
+def _update(name: str, slots: int, *numbers, last: tuple[int, ...] = ()) -> Case:
+    """`last`: which of the slots are arguments that come after the numbers."""
 
     def draw(rng, n, k, m):
-        w, g, slot = rng.standard_normal((3, n, m))
-        return (w, g, *[np.abs(slot) + 0.1][:slots], *hyper)
+        w, g, *state = _update_arrays(rng, n, m, slots)
+        after = [state[i] for i in last]
+        return (w, g, *[x for i, x in enumerate(state) if i not in last], *numbers, *after)
 
-    def magnitude(w, g, *rest):
-        size = STEPS * (np.abs(w) + np.abs(g) + g * g + (np.abs(rest[0]) if slots else 0))
-        return [size] * (1 + slots)
+    def magnitude(*arguments):
+        return _update_magnitude(*[x for x in arguments if is_real(x)])
 
-    return Case(name, draw, magnitude, written=(0, 2)[: 1 + slots])
+    first = 2 + slots - len(last)
+    places = (0, *range(2, first), *range(first + len(numbers), 2 + slots + len(numbers)))
+    return Case(name, draw, magnitude, written=places)
 
 
-def _update_by_name(kind: str, hyper: list[float]) -> Case:
-    draw, magnitude, _ = _update("sgd_update" if kind == "sgd" else "momentum_update")[1:]
-    written = (2,) if kind == "sgd" else (2, 4)
-    return Case(
-        "update",
-        lambda *sizes: (kind, hyper, *draw(*sizes)),
-        lambda kind, hyper, *arrays: magnitude(*arrays),
-        written,
-    )
+def _lion_magnitude(w, g, momentum, *numbers):
+    bounds = _update_magnitude(w, g, momentum)
+    near = np.abs(numbers[1] * momentum + (1 - numbers[1]) * g) < 1e-5  # the sign may be the other
+    return [bounds[0] + near * 1e10, bounds[1]]
+
+
+def _update_by_name(kind: str, extras: bool) -> Case:
+    slots = {"sgd": 0, "rmsprop_centered_momentum": 3, "amsgrad": 3}.get(kind, 1)
+    if kind in ("rmsprop_momentum", "rmsprop_centered", "adadelta", "adam", "adamax", "nadam"):
+        slots = 2
+    numbers = UPDATES[kind]
+    hyper = numbers + [0.0] * (8 - len(numbers)) + [0.25, 0.75] if extras else numbers
+
+    def draw(rng, n, k, m):
+        w, g, *state = _update_arrays(rng, n, m, 3)
+        if kind.startswith("rmsprop_centered"):
+            state = [state[0], state[2], state[1]]
+        return kind, hyper, w, g, *state[:slots]
+
+    def magnitude(kind, hyper, w, g, *state):
+        if kind == "lion":
+            clipped = np.clip(g, -0.75, 0.75) if extras else g
+            return _lion_magnitude(w, clipped, *state, *numbers)
+        return _update_magnitude(w, g, *state)
+
+    return Case("update", draw, magnitude, (2, *range(4, 4 + slots)))
 
 
 def _loss_by_name(kind: str, targets: Callable, scale: float) -> Case:
@@ -356,11 +407,32 @@ CASES = {
         lambda rng, n, k, m: (rng.standard_normal((n, m)), 0.3, 2**33 + 5, 2**40 + 3),
         lambda x, *_: [np.abs(x) + STEPS * 0.3 * 6],
     ),
-    "sgd_update": _update("sgd_update", 0.1),
-    "momentum_update": _update("momentum_update", 0.1, 0.9),
-    "momentum_update-nesterov": _update("momentum_update", 0.1, 0.9, True),
-    "adagrad_update": _update("adagrad_update", 0.1, 1e-7),
-    **{f"update-{kind}": _update_by_name(kind, [0.1, 0.5]) for kind in UPDATES},
+    "sum_of_squares": Case(
+        "sum_of_squares",
+        lambda rng, n, k, m: (rng.standard_normal((n, m)),),
+        lambda x: [2 * (x * x).sum()],  # float64 within, one rounding at the end
+    ),
+    "add_penalty": Case(
+        "add_penalty",
+        lambda rng, n, k, m: (*rng.standard_normal((2, n, m)), 0.25, 0.1),
+        lambda g, w, *_: [STEPS * (np.abs(g) + np.abs(w) + 1)],
+        (0,),
+    ),
+    "sgd_update": _update("sgd_update", 0, 0.1),
+    "momentum_update": _update("momentum_update", 1, 0.1, 0.9),
+    "momentum_update-nesterov": _update("momentum_update", 1, 0.1, 0.9, True),
+    "adagrad_update": _update("adagrad_update", 1, 0.1, 1e-7),
+    "rmsprop_update": _update("rmsprop_update", 1, 0.1, 0.9, 1e-7),
+    "rmsprop_update-momentum": _update("rmsprop_update", 2, 0.1, 0.9, 1e-7, 0.5, last=(1,)),
+    "rmsprop_update-centered": _update("rmsprop_update", 3, 0.1, 0.9, 1e-7, 0.5, last=(1, 2)),
+    "adadelta_update": _update("adadelta_update", 2, 0.5, 0.9, 1e-3),
+    "adam_update": _update("adam_update", 2, 3, 0.1, 0.8, 0.9, 1e-7),
+    "adam_update-amsgrad": _update("adam_update", 3, 3, 0.1, 0.8, 0.9, 1e-7, last=(2,)),
+    "adamax_update": _update("adamax_update", 2, 3, 0.1, 0.8, 0.9, 1e-7),
+    "nadam_update": _update("nadam_update", 2, 3, 0.1, 0.8, 0.9, 1e-7),
+    "lion_update": _update("lion_update", 1, 0.1, 0.9, 0.99)._replace(magnitude=_lion_magnitude),
+    **{f"update-{kind}": _update_by_name(kind, False) for kind in UPDATES},
+    **{f"update-{kind}-extras": _update_by_name(kind, True) for kind in UPDATES},
     "loss-labels": _loss_by_name("sparse_softmax_crossentropy", _labels, 0.3),
     "loss-probabilities": _loss_by_name("softmax_crossentropy", _probabilities, 0.3),
     "loss-squared": _loss_by_name("mean_squared_error", _normal, 0.3),

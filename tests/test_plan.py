@@ -30,7 +30,7 @@ from fastnn.layers import (
     Softmax,
     Tanh,
 )
-from fastnn.memory import Parameters
+from fastnn.memory import Memory, Parameters
 from fastnn.plan import CompiledPlan, Network
 from fastnn.regularizers import L1, L1L2, L2
 from fastnn.stages import Lowering
@@ -47,6 +47,29 @@ OPTIMIZERS = {
     "momentum": (optimizers.Momentum, {"learning_rate": 0.05}),
     "nesterov": (optimizers.SGD, {"learning_rate": 0.05, "momentum": 0.8, "nesterov": True}),
     "adagrad": (optimizers.AdaGrad, {"learning_rate": 0.1}),
+}
+decay, clip = {"weight_decay": 0.1}, {"clipvalue": 0.02}
+MORE_OPTIMIZERS = {
+    "sgd, decay": (optimizers.SGD, {"learning_rate": 0.1, **decay}),
+    "nesterov, clip": (optimizers.Nesterov, {"learning_rate": 0.1, **clip}),
+    "adagrad, both": (optimizers.Adagrad, {"learning_rate": 0.1, **decay, **clip}),
+    "rmsprop": (optimizers.RMSprop, {}),
+    "rmsprop, momentum": (optimizers.RMSprop, {"momentum": 0.5}),
+    "rmsprop, centered": (optimizers.RMSprop, {"centered": True, **decay}),
+    "rmsprop, all": (optimizers.RMSprop, {"momentum": 0.5, "centered": True, **decay, **clip}),
+    "adadelta": (optimizers.Adadelta, {"learning_rate": 1.0}),
+    "adadelta, both": (optimizers.Adadelta, {"learning_rate": 1.0, **decay, **clip}),
+    "adam": (optimizers.Adam, {"learning_rate": 0.01}),
+    "adam, clip": (optimizers.Adam, {"learning_rate": lambda step: 0.1 / (1 + step), **clip}),
+    "amsgrad": (optimizers.Adam, {"amsgrad": True, "beta_2": 0.8}),
+    "amsgrad, both": (optimizers.Adam, {"amsgrad": True, "beta_2": 0.8, **decay, **clip}),
+    "adamw": (optimizers.AdamW, {"learning_rate": 0.01}),
+    "adamax": (optimizers.Adamax, {}),
+    "adamax, both": (optimizers.Adamax, {**decay, **clip}),
+    "nadam": (optimizers.Nadam, {}),
+    "nadam, both": (optimizers.Nadam, {**decay, **clip}),
+    "lion": (optimizers.Lion, {}),
+    "lion, both": (optimizers.Lion, {**decay, **clip}),
 }
 NETWORKS = {
     "relu": lambda m: [Dense(17, "relu"), Dense(16, "relu"), Dense(m)],
@@ -183,7 +206,7 @@ def make(network, dtype, loss, optimizer, m, own=False, metrics=None):
     for layer in layers:
         if not isinstance(layer, Input):
             layer.dtype = dtype
-    cls, config = OPTIMIZERS[optimizer]
+    cls, config = (OPTIMIZERS | MORE_OPTIMIZERS)[optimizer]
     model = fn.Sequential(layers)
     model.compile((eager(cls) if own else cls)(**config), LOSSES[loss](), metrics)
     model.build(FEATURES)
@@ -230,6 +253,13 @@ def expect_same_bits(network, dtype, loss, optimizer, m, batch_size, weighted=Fa
 def test_plan_and_eager_road_give_the_same_bits(network, dtype, loss, optimizer):
     columns = {"sparse": 10, "one-hot": 17, "mse": 2, "binary": 3}[loss]
     expect_same_bits(network, dtype, loss, optimizer, columns, batch_size=8)
+
+
+@pytest.mark.parametrize("optimizer", MORE_OPTIMIZERS)
+@both_dtypes
+def test_the_same_bits_with_every_optimizer(dtype, optimizer):
+    expect_same_bits("relu", dtype, "sparse", optimizer, 10, batch_size=8)
+    expect_same_bits("frozen within", dtype, "mse", optimizer, 3, batch_size=37)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 36, 37, 64])
@@ -367,6 +397,101 @@ def test_changes_of_a_layer_between_two_calls():
     draws = dropout.draws
     assert model.fit(x, y, epochs=2).history["loss"]
     assert dropout.draws == draws + 2
+
+
+def test_large_weights_with_three_slots():
+    """Tiles that fetch the next one's weights and slots ahead, to the end of the matrix."""
+    x = np.random.default_rng(0).normal(size=(70, 300)).astype("f")
+    y = np.random.default_rng(1).integers(10, size=70)
+    found = []
+    for cls in (optimizers.Adam, eager(optimizers.Adam)):
+        fn.set_random_seed(1)
+        model = fn.Sequential([Dense(257, "relu"), Dense(10)])
+        model.compile(cls(0.01, amsgrad=True), LOSSES["sparse"]())
+        model.fit(x, y, batch_size=64, epochs=2)
+        found.append(bits([*model.get_weights(), *slots(model)]))
+    assert found[0] == found[1]
+
+
+# ---- what clipping by norm is made of ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("clip", [{"clipnorm": 0.5}, {"global_clipnorm": 0.75}], ids=repr)
+@pytest.mark.parametrize("large", [np.nan, np.inf, 40.0, 0.001])
+@both_dtypes
+def test_stored_gradients(dtype, clip, large):
+    rng = np.random.default_rng(2)
+    core, memory = _dispatch.core(dtype), Memory(dtype)
+    optimizer = optimizers.Adam(0.1, weight_decay=0.1, **clip)
+    together = "global_clipnorm" in clip
+    plain, padded, penalty = [], [], (0.01, 0.02)
+    for rows, columns in ((19, 23), (1, 7), (5, 16)):
+        w, g = rng.normal(size=(2, rows, columns)).astype(dtype) * np.dtype(dtype).type(0.01)
+        plain.append((w, g))
+        arrays = [memory.matrix(rows, columns) for _ in range(4)]  # w, g and two slots
+        arrays[0][:, :columns], arrays[1][:, :columns] = w, g
+        arrays[1][:, columns:] = np.nan  # padding is not looked at
+        padded.append(arrays)
+    for g in (plain[0][1], padded[0][1]):
+        g[3, 4] = large
+    plan = core.Plan(4)
+    inputs = memory.matrix(4, 1)
+    plan.gather(inputs[:, :1], None, None, None)
+    plan.output(inputs, 1)
+    partials, factors = [], memory.flat(3)
+    for (w, _), (pw, pg, *_) in zip(plain, padded, strict=True):
+        partials.append(np.empty(len(w)))
+        plan.add_penalty(pg, pw, w.shape[1], *penalty)
+        plan.square_sum(pg, w.shape[1], partials[-1])
+    plan.clip_factor(tuple(partials), together, factors)
+    for i, ((w, _), (pw, pg, *states)) in enumerate(zip(plain, padded, strict=True)):
+        code = core.UPDATES["adam"]
+        plan.update(pg, w.shape[1], pw, tuple(states), code, factors[i : i + 1])
+    hyper = optimizer.hyper(np.arange(1)).astype(dtype)
+    rest = np.zeros((4, 1), dtype), None, None, None, None, 0, 4, hyper, None
+    with np.errstate(invalid="ignore"):
+        plan.run(core.TRAIN, *rest, 2)
+        for w, g in plain:
+            fn.kernels.add_penalty(g, w, *penalty)
+        optimizer.update([w for w, _ in plain], [g for _, g in plain])
+    for i, ((w, _), (pw, *_)) in enumerate(zip(plain, padded, strict=True)):
+        assert bits([w]) == bits([pw[:, : w.shape[1]]])
+        assert np.isfinite(w).all() == (np.isfinite(large) or (i > 0 and not together))
+
+
+def test_a_penalty_of_the_dense_update():
+    """The plan's own penalties against the gradient with the penalty in it."""
+    rng = np.random.default_rng(3)
+    core, memory = _dispatch.core("float32"), Memory("float32")
+    x, dz = (rng.normal(size=(4, n)).astype("f") for n in (35, 33))
+    kernel, bias = rng.normal(size=(35, 33)).astype("f"), rng.normal(size=33).astype("f")
+    arrays = [memory.matrix(4, 35), memory.matrix(4, 33), memory.matrix(35, 33)]
+    for padded, y in zip(arrays, (x, dz, kernel), strict=True):
+        padded[:, : y.shape[1]] = y
+    padded_bias = memory.flat(memory.width(33))
+    padded_bias[:33] = bias
+    plan = core.Plan(4)
+    plan.gather(arrays[0][:, :35], None, None, None)
+    plan.output(arrays[0], 35)
+    code = core.UPDATES["sgd"]
+    plan.dense_update(
+        arrays[0], 35, arrays[1], arrays[2], (), padded_bias, (), code, (0.1, 0.2), (0.3, 0.0)
+    )
+    hyper = optimizers.SGD(0.5).hyper(np.arange(1)).astype("f")
+    plan.run(core.TRAIN, x, None, None, None, None, 0, 4, hyper, None, 1)
+    dkernel, dbias = fn.kernels.matmul(x, dz, transpose_a=True), fn.kernels.column_sum(dz)
+    fn.kernels.add_penalty(dkernel, kernel, 0.1, 0.2)
+    fn.kernels.add_penalty(dbias, bias, 0.3, 0.0)
+    optimizers.SGD(0.5).update([kernel, bias], [dkernel, dbias])
+    assert bits([kernel, bias]) == bits([arrays[2][:, :33], padded_bias[:33]])
+
+
+def test_clipping_by_norm_takes_the_eager_road():
+    model = make("relu", "float32", "mse", "sgd", 3)
+    model.compile(optimizers.SGD(0.1, clipnorm=1.0), LOSSES["mse"]())
+    assert model.obstacles() == ["clipping by norm of optimizer sgd"]
+    history = model.fit(*data("mse", 37, 3), epochs=2).history
+    assert history["loss"][1] < history["loss"][0]
 
 
 # ---- against NumPy ---------------------------------------------------------------------------
