@@ -52,7 +52,13 @@ cdef extern from *:
     #if defined(__GNUC__) || defined(__clang__)
       #define prefetch(p) __builtin_prefetch(p)
       #define FORCED __attribute__((always_inline)) void
+      #if defined(__clang__)
+        #define ONCE __attribute__((noinline)) void
+      #else
+        #define ONCE __attribute__((noinline, noclone)) void
+      #endif
     #else
+      #define ONCE void
       #define prefetch(p) ((void)(p))
       #define FORCED void
     #endif
@@ -264,7 +270,8 @@ cdef extern from *:
     """
     ctypedef float real
     ctypedef float vec
-    ctypedef void forced "FORCED"
+    ctypedef void forced "FORCED"  # the compiler inlines it everywhere
+    ctypedef void once "ONCE"      # and this nowhere: large, or not worth a copy at each call
     const char* REAL_NAME
     const char* LEVEL_NAME
     const char* COMPILER_NAME

@@ -1,7 +1,7 @@
 # Optimizer updates: one vector of weights, gradient and slots at a time, in place. The numbers of a
 # step (`hyper`) are made in Python, one row a step, in float64, by _steps.py: all that is the same for
 # every weight is done there, so that an update has as few operations as its formula allows.
-# To add one: a code, a branch in `update_vector`, lines in `update_slots` and `update_block`, its name
+# To add one: a code, a branch in `update_vector`, lines in `update_slots` and `update_plain`, its name
 # in UPDATES.
 
 cdef enum:
@@ -53,19 +53,43 @@ cdef inline vec with_penalty(vec g, vec w, real l1, real l2) noexcept nogil:
     return g + pull
 
 
-cdef inline forced before_update(const real* hyper, const Extras* e, vec* w, vec* g) noexcept nogil:
-    """Scale, penalty, clip and weight decay, in this order and as NumPy would round them. What is not
-    asked for is not computed: 0 * w would make NaN of an infinite weight."""
+cdef inline vec before_update(const real* hyper, const Extras* e, vec w, vec g) noexcept nogil:
+    """Scale, penalty and clip, in this order and as NumPy would round them. What is not asked for is
+    not computed: 0 * w would make NaN of an infinite weight."""
     cdef vec limit
     if e.factor != NULL:
-        g[0] = g[0] * vset(e.factor[0])
+        g = g * vset(e.factor[0])
     if e.l1 != 0 or e.l2 != 0:
-        g[0] = with_penalty(g[0], w[0], e.l1, e.l2)
+        g = with_penalty(g, w, e.l1, e.l2)
     if hyper[CLIPVALUE] != 0:
         limit = vset(hyper[CLIPVALUE])
-        g[0] = vmin(limit, vmax(-limit, g[0]))  # in this order NaN stays NaN
-    if hyper[DECAY] != 0:
-        w[0] = w[0] - vset(hyper[DECAY]) * w[0]
+        g = vmin(limit, vmax(-limit, g))  # in this order NaN stays NaN
+    return g
+
+
+cdef once before_block(const real* hyper, const Extras* e, real* w, Py_ssize_t ldw, const real* g,
+                       Py_ssize_t ldg, real* out, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """out (rows, cols) = g as the step takes it; then w decays."""
+    cdef vec decay = vset(hyper[DECAY]), x
+    cdef real* at
+    cdef Py_ssize_t i, j, rest
+    for i in range(rows):
+        j = 0
+        while j + VW <= cols:
+            at = w + i * ldw + j
+            x = vload(at)
+            vstore(out + i * cols + j, before_update(hyper, e, x, vload(g + i * ldg + j)))
+            if hyper[DECAY] != 0:
+                vstore(at, x - decay * x)
+            j += VW
+        if j < cols:
+            rest = cols - j
+            at = w + i * ldw + j
+            x = vload_part(at, rest, 0)
+            vstore_part(out + i * cols + j,
+                        before_update(hyper, e, x, vload_part(g + i * ldg + j, rest, 0)), rest)
+            if hyper[DECAY] != 0:
+                vstore_part(at, x - decay * x, rest)
 
 
 cdef inline forced update_vector(const int code, const real* hyper, vec* w, vec g,
@@ -132,90 +156,115 @@ cdef inline int update_slots(int code) noexcept nogil:
     return 2
 
 
-cdef inline forced update_rows(const int code, const int slots, const bint extras, const real* hyper,
-                               const Extras* e, real* w, real** s, Py_ssize_t ldw, const real* g,
-                               Py_ssize_t ldg, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+cdef once load_end(vec* v, const real* p, Py_ssize_t count, real fill) noexcept nogil:
+    v[0] = vload_part(p, count, fill)
+
+
+cdef once store_end(real* p, vec v, Py_ssize_t count) noexcept nogil:
+    vstore_part(p, v, count)
+
+
+cdef inline forced update_rows(const int code, const int slots, const real* hyper, real* w, real** s,
+                               Py_ssize_t ldw, const real* g, Py_ssize_t ldg, Py_ssize_t rows,
+                               Py_ssize_t cols) noexcept nogil:
     cdef Py_ssize_t i, j, at, whole = cols - cols % VW
-    cdef vec weight, gradient
+    cdef vec weight, end, gradient
     cdef vec state[SLOTS]
+    cdef vec ends[SLOTS]  # apart: these live in memory
     cdef int k
     for i in range(rows):
         j = 0
         while j < whole:
             at = i * ldw + j
             weight = vload(w + at)
-            gradient = vload(g + i * ldg + j)
             for k in range(slots):
                 state[k] = vload(s[k] + at)
-            if extras:
-                before_update(hyper, e, &weight, &gradient)
-            update_vector(code, hyper, &weight, gradient, state)
+            update_vector(code, hyper, &weight, vload(g + i * ldg + j), state)
             vstore(w + at, weight)
             for k in range(slots):
                 vstore(s[k] + at, state[k])
             j += VW
         if j < cols:
             at = i * ldw + j
-            weight = vload_part(w + at, cols - j, 0)
-            gradient = vload_part(g + i * ldg + j, cols - j, 0)
+            load_end(&end, w + at, cols - j, 0)
+            load_end(&gradient, g + i * ldg + j, cols - j, 0)
             for k in range(slots):
-                state[k] = vload_part(s[k] + at, cols - j, 1)
-            if extras:
-                before_update(hyper, e, &weight, &gradient)
-            update_vector(code, hyper, &weight, gradient, state)
-            vstore_part(w + at, weight, cols - j)
+                load_end(&ends[k], s[k] + at, cols - j, 1)
+            update_vector(code, hyper, &end, gradient, ends)
+            store_end(w + at, end, cols - j)
             for k in range(slots):
-                vstore_part(s[k] + at, state[k], cols - j)
+                store_end(s[k] + at, ends[k], cols - j)
 
 
-cdef inline forced update_by_code(int code, const bint extras, const real* hyper, const Extras* e,
-                                  real* w, real** s, Py_ssize_t ldw, const real* g, Py_ssize_t ldg,
-                                  Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+cdef once update_plain(int code, const real* hyper, real* w, real** s, Py_ssize_t ldw, const real* g,
+                       Py_ssize_t ldg, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
     """One body for each update, with its slots in registers."""
     if code == SGD:
-        update_rows(SGD, 0, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(SGD, 0, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == MOMENTUM:
-        update_rows(MOMENTUM, 1, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(MOMENTUM, 1, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == NESTEROV:
-        update_rows(NESTEROV, 1, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(NESTEROV, 1, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == ADAGRAD:
-        update_rows(ADAGRAD, 1, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(ADAGRAD, 1, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == RMSPROP:
-        update_rows(RMSPROP, 1, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(RMSPROP, 1, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == RMSPROP_MOMENTUM:
-        update_rows(RMSPROP_MOMENTUM, 2, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(RMSPROP_MOMENTUM, 2, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == RMSPROP_CENTERED:
-        update_rows(RMSPROP_CENTERED, 2, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(RMSPROP_CENTERED, 2, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == RMSPROP_CENTERED_MOMENTUM:
-        update_rows(RMSPROP_CENTERED_MOMENTUM, 3, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(RMSPROP_CENTERED_MOMENTUM, 3, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == ADADELTA:
-        update_rows(ADADELTA, 2, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(ADADELTA, 2, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == ADAM:
-        update_rows(ADAM, 2, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(ADAM, 2, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == AMSGRAD:
-        update_rows(AMSGRAD, 3, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(AMSGRAD, 3, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == ADAMAX:
-        update_rows(ADAMAX, 2, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(ADAMAX, 2, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == NADAM:
-        update_rows(NADAM, 2, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(NADAM, 2, hyper, w, s, ldw, g, ldg, rows, cols)
     elif code == LION:
-        update_rows(LION, 1, extras, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_rows(LION, 1, hyper, w, s, ldw, g, ldg, rows, cols)
 
 
-cdef void update_with_extras(int code, const real* hyper, const Extras* e, real* w, real** s,
-                             Py_ssize_t ldw, const real* g, Py_ssize_t ldg, Py_ssize_t rows,
-                             Py_ssize_t cols) noexcept nogil:
-    update_by_code(code, True, hyper, e, w, s, ldw, g, ldg, rows, cols)
+cdef enum:
+    CHANGED = 512  # numbers of a gradient that are changed at once, in L1; a whole tile of a product
+
+
+cdef once update_changed(int code, const real* hyper, const Extras* e, real* w, real** s,
+                         Py_ssize_t ldw, const real* g, Py_ssize_t ldg, Py_ssize_t rows,
+                         Py_ssize_t cols) noexcept nogil:
+    """The same after `before_block`: a pass of its own, so that the updates stay few and small."""
+    cdef real changed[CHANGED]
+    cdef real* state[SLOTS]
+    # A thread's share may have no columns at all.
+    cdef Py_ssize_t i, j, m, n, at, most_cols = max(1, min(cols, CHANGED))
+    cdef Py_ssize_t most_rows = CHANGED // most_cols
+    cdef int k
+    i = 0
+    while i < rows:
+        m = min(rows - i, most_rows)
+        j = 0
+        while j < cols:
+            n = min(cols - j, most_cols)
+            at = i * ldw + j
+            for k in range(SLOTS):
+                state[k] = s[k] + at if s[k] != NULL else NULL
+            before_block(hyper, e, w + at, ldw, g + i * ldg + j, ldg, changed, m, n)
+            update_plain(code, hyper, w + at, state, ldw, changed, n, m, n)
+            j += n
+        i += m
 
 
 cdef void update_block(int code, const real* hyper, const Extras* e, real* w, real** s, Py_ssize_t ldw,
                        const real* g, Py_ssize_t ldg, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
-    """One step on a block of weights w and their slots s (leading dimension ldw), gradient g. The
-    bodies with extras are apart, so that the plain ones cost nothing more for them."""
+    """One step on a block of weights w and their slots s (leading dimension ldw), gradient g."""
     if e.factor != NULL or e.l1 != 0 or e.l2 != 0 or hyper[CLIPVALUE] != 0 or hyper[DECAY] != 0:
-        update_with_extras(code, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_changed(code, hyper, e, w, s, ldw, g, ldg, rows, cols)
     else:
-        update_by_code(code, False, hyper, e, w, s, ldw, g, ldg, rows, cols)
+        update_plain(code, hyper, w, s, ldw, g, ldg, rows, cols)
 
 
 cdef struct UpdateArgs:
