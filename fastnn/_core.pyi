@@ -40,7 +40,13 @@ def activate(code: int, x: Any, out: Any, threads: int) -> _Real | None: ...
 def activate_gradient(code: int, y: Any, dy: Any, out: Any, threads: int) -> _Real | None: ...
 def column_sum(x: Any, out: Any, threads: int) -> _Real | None: ...
 def loss(
-    code: int, y_pred: Any, y_true: Any, weights: Any, scale: float | None, threads: int
+    code: int,
+    numbers: tuple[float, ...],
+    y_pred: Any,
+    y_true: Any,
+    weights: Any,
+    scale: float | None,
+    threads: int,
 ) -> tuple[_Real, _Real] | None: ...
 def update(
     code: int, hyper: tuple[float, ...], w: Any, g: Any, slots: tuple[Any, ...], threads: int
@@ -304,6 +310,8 @@ class Plan:
     def loss(
         self,
         code: int,
+        numbers: tuple[float, ...],
+        summed: bool,
         y_pred: _Real,
         cols: int,
         labels: _Labels | None,

@@ -150,15 +150,17 @@ def expect_rows(x: np.ndarray, name: str, n: int) -> None:
 # ---- targets and weights ---------------------------------------------------------------------
 
 
-def as_labels(y: Any, name: str, n: int, classes: int) -> np.ndarray:
+def as_labels(y: Any, name: str, n: int, classes: int | None = None) -> np.ndarray:
     """Return class labels as a contiguous int64 vector.
 
     Parameters
     ----------
     y : array_like of shape (n,) or (n, 1)
         Integers, bool, or floating numbers that are whole.
-    n, classes : int
-        How many labels there must be; each lies in ``[0, classes)``.
+    n : int
+        How many labels there must be.
+    classes : int, optional
+        Each lies in ``[0, classes)``; by default, labels are whole numbers of at least 0.
 
     Raises
     ------
@@ -170,13 +172,14 @@ def as_labels(y: Any, name: str, n: int, classes: int) -> np.ndarray:
         raise ValueError(f"{name}: expected {plural(n, 'label')}, got shape {y.shape}")
     y = y.reshape(n)
     # The comparison is False for NaN; uint64 and float64 are compared before any cast.
-    good = (y >= 0) & (y < classes)
+    good = (y >= 0) & (y < (1 << 63 if classes is None else classes))
     if y.dtype.kind == "f":
         good &= y == np.floor(y)
     if not good.all():
         row = int(np.argmin(good))
         raise ValueError(
-            f"{name}: expected labels in [0, {classes}), got {y[row].item()} at row {row}"
+            f"{name}: expected labels in [0, {'2**63' if classes is None else classes}), "
+            f"got {y[row].item()} at row {row}"
         )
     return np.ascontiguousarray(y, dtype=np.int64)
 
@@ -358,6 +361,21 @@ def interval(value: Any, name: str) -> tuple[float, float]:
     return low, high
 
 
+def proper_fraction(value: Any, name: str) -> float:
+    """Return `value` as a float between 0 and 1, neither of them."""
+    found = number(value, name, "a number between 0 and 1")
+    if not 0 < found < 1:
+        raise ValueError(f"{name}: expected a number between 0 and 1, got {value!r}")
+    return found
+
+
+def last_axis(value: Any, name: str) -> int:
+    """Return `value` if it is the last axis of a matrix, -1 or 1."""
+    if isinstance(value, (bool, np.bool_)) or value not in (-1, 1):
+        raise ValueError(f"{name}: expected the last axis, -1 or 1, got {value!r}")
+    return int(value)
+
+
 def flag(value: Any, name: str) -> bool:
     """Return `value` if it is True or False."""
     if not isinstance(value, (bool, np.bool_)):
@@ -396,3 +414,13 @@ def expect_within(x: np.ndarray, name: str, low: float = -np.inf, high: float = 
     row, column = np.unravel_index(np.argmin(good), x.shape)
     expected = "finite numbers" if np.isinf([low, high]).all() else f"numbers in [{low}, {high}]"
     raise ValueError(f"{name}: expected {expected}, got {x[row, column]} at row {row}")
+
+
+def expect_signs(x: np.ndarray, name: str) -> None:
+    """Raise ValueError unless the matrix `x` holds only -1 and 1, or only 0 and 1."""
+    good = (x == 1) | (x == (0 if (x == 0).any() else -1))
+    if not good.all():
+        row, column = np.unravel_index(np.argmin(good), x.shape)
+        raise ValueError(
+            f"{name}: expected -1 and 1, or 0 and 1, got {x[row, column]} at row {row}"
+        )

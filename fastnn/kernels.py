@@ -17,7 +17,7 @@ converted, or refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -848,38 +848,67 @@ def loss(
     y_true: ArrayLike,
     sample_weight: ArrayLike | None = None,
     scale: float | None = None,
+    numbers: Sequence[float] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute a loss by name, with the gradient of any multiple of its sum.
 
     Parameters
     ----------
     kind : str
-        "sparse_softmax_crossentropy" (labels), "softmax_crossentropy" (probabilities),
-        "mean_squared_error" or "binary_crossentropy" (from logits).
+        A loss in snake case, as ``"huber"``; a cross-entropy of logits
+        ("sparse_softmax_crossentropy", "softmax_crossentropy", "binary_crossentropy",
+        "binary_focal_crossentropy") or of probabilities ("sparse_crossentropy_of_probabilities"
+        and so on).
     y_pred : array of shape (n, m)
     y_true : array of shape (n, m), or (n,) for labels
     sample_weight : array of shape (n,), optional
     scale : float, optional
         By default 1 / n.
+    numbers : sequence of float
+        What the loss has beside arrays, by default as its class in `fastnn.losses` has it:
+        "huber" (delta,), "quantile" (quantile,), "contrastive" and "triplet" (margin,),
+        cross-entropies with targets (label_smoothing,), the focal ones (label_smoothing, gamma,
+        weight of 1, weight of 0).
 
     Returns
     -------
     losses : ndarray of shape (n,)
         The loss of each row, not weighted.
     gradient : ndarray of shape (n, m)
-        The gradient of ``scale * sum(sample_weight * losses)`` with respect to `y_pred`.
+        The gradient of ``scale * sum(sample_weight * losses)`` with respect to `y_pred`. Of
+        "root_mean_squared_error", whose losses are the mean squares: that of the root of it.
     """
-    check.choice(kind, "kind", _LOSSES)
+    check.choice(kind, "kind", _LOSS_CODES)
     scale = None if scale is None else check.number(scale, "scale")
-    return _loss(kind, (y_pred, "y_pred"), (y_true, "y_true"), sample_weight, scale)
+    return _loss(
+        kind, (y_pred, "y_pred"), (y_true, "y_true"), sample_weight, scale, _numbers(kind, numbers)
+    )
 
 
-_LOSSES = (
-    "sparse_softmax_crossentropy",
-    "softmax_crossentropy",
-    "mean_squared_error",
-    "binary_crossentropy",
-)
+_TAKE_LABELS = ("sparse_softmax_crossentropy", "sparse_crossentropy_of_probabilities", "triplet")
+_LOSS_NUMBERS: dict[str, tuple[float, ...]] = {
+    "softmax_crossentropy": (0.0,),
+    "crossentropy_of_probabilities": (0.0,),
+    "binary_crossentropy": (0.0,),
+    "binary_crossentropy_of_probabilities": (0.0,),
+    "binary_focal_crossentropy": (0.0, 2.0, 1.0, 1.0),
+    "binary_focal_crossentropy_of_probabilities": (0.0, 2.0, 1.0, 1.0),
+    "huber": (1.0,),
+    "quantile": (0.5,),
+    "contrastive": (1.0,),
+    "triplet": (1.0,),
+}
+
+
+def _numbers(kind: str, numbers: Sequence[float]) -> tuple[float, ...]:
+    """Return the numbers of a loss, its defaults in the place of those that are not given."""
+    defaults = _LOSS_NUMBERS.get(kind, ())
+    if len(numbers) > len(defaults):
+        raise ValueError(
+            f"numbers: expected at most {len(defaults)} for {kind}, got {len(numbers)}"
+        )
+    found = tuple(check.number(x, f"numbers[{i}]") for i, x in enumerate(numbers))
+    return found + defaults[len(found) :]
 
 
 def _loss(
@@ -888,24 +917,26 @@ def _loss(
     true: tuple[ArrayLike, str],
     sample_weight: ArrayLike | None,
     scale: float | None = None,
+    numbers: tuple[float, ...] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     code = _LOSS_CODES[kind]
     if sample_weight is None:
         for kernel in _LOSS:
-            result = kernel(code, pred[0], true[0], None, scale, _dispatch.threads)
+            result = kernel(code, numbers, pred[0], true[0], None, scale, _dispatch.threads)
             if result is not None:
                 return result
     weight = (sample_weight, "sample_weight", None)
-    if kind == "sparse_softmax_crossentropy":
+    if kind in _TAKE_LABELS:
         y_pred, weights = _operands((*pred, 2), weight)
-        y_true = check.as_labels(*true, *y_pred.shape)
+        n, classes = y_pred.shape
+        y_true = check.as_labels(*true, n, None if kind == "triplet" else classes)
     else:
         y_pred, y_true, weights = _operands((*pred, 2), (*true, 2), weight)
         check.expect_shape(y_true, true[1], y_pred.shape)
     if weights is not None:
         weights = check.as_sample_weight(weights, "sample_weight", y_pred.shape[0])
     core = _dispatch.core(y_pred.dtype)
-    return core.loss(code, y_pred, y_true, weights, scale, _dispatch.threads)
+    return core.loss(code, numbers, y_pred, y_true, weights, scale, _dispatch.threads)
 
 
 # ---- updates, in place -----------------------------------------------------------------------

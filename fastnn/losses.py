@@ -3,7 +3,10 @@
 Every loss gives one number for each row of a batch of ``n`` rows and ``m`` outputs; the reduction
 makes one number of them. With ``from_logits=True`` a cross-entropy takes what comes before softmax
 or sigmoid: one kernel computes both, it is exact where the probability would round to 0 or 1, and
-it is finite for any finite logits. Prefer it.
+it is finite for any finite logits. Prefer it. The probability forms keep probabilities within
+[1e-7, 1 - 1e-7], as Keras does; where that changes one, its gradient is 0.
+
+Formulas write ``p`` for `y_pred`, ``t`` for `y_true`, ``j`` for the outputs of a row.
 
 To write a loss of your own, subclass `Loss` and define ``call(y_true, y_pred)``, the loss of each
 row (n,), and ``call_gradient(y_true, y_pred)``, its gradient (n, m).
@@ -22,15 +25,29 @@ from fastnn._parts import Part, find, snake_case
 
 __all__ = [
     "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "Contrastive",
+    "CosineSimilarity",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "Quantile",
+    "RootMeanSquaredError",
     "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "SumSquaredError",
+    "Triplet",
     "get",
 ]
-
-# Keras's epsilon: probabilities are kept this far from 0 and 1 before a logarithm.
-_EPSILON = 1e-7
 
 
 class Loss(Part):
@@ -38,9 +55,10 @@ class Loss(Part):
 
     Parameters
     ----------
-    reduction : {"sum_over_batch_size", "sum", "none", None}
-        ``sum_over_batch_size`` divides the weighted sum of the rows' losses by the number of rows
-        (not by the sum of weights), as Keras does.
+    reduction : {"sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None}
+        ``sum_over_batch_size`` and ``mean`` divide the weighted sum of the rows' losses by the
+        number of rows (not by the sum of weights), as Keras does; ``mean_with_sample_weight``
+        divides by the sum of weights, and is 0 where that is 0.
     name : str, optional
         By default the class's name in snake case.
     """
@@ -53,9 +71,19 @@ class Loss(Part):
         self.reduction = check.choice(
             "none" if reduction is None else reduction,
             "reduction",
-            ("sum_over_batch_size", "sum", "none"),
+            ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none"),
         )
         self.name = snake_case(type(self).__name__) if name is None else str(name)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """What the kernel is told beside the arrays: margins, exponents, smoothing."""
+        return ()
+
+    @property
+    def is_mean_of_rows(self) -> bool:
+        """Whether the loss of many rows is the mean of theirs, however they are split."""
+        return self.reduction in ("sum_over_batch_size", "mean")
 
     def __call__(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
@@ -95,9 +123,16 @@ class Loss(Part):
         weight = None
         if sample_weight is not None:
             weight = check.as_sample_weight(sample_weight, "sample_weight", n, pred.dtype)
-        scale = 1 / n if self.reduction == "sum_over_batch_size" else 1.0
+        scale = 1.0
+        if self.reduction in ("sum_over_batch_size", "mean"):
+            scale = 1 / n
+        elif self.reduction == "mean_with_sample_weight":
+            total = n if weight is None else float(weight.sum(dtype=np.float64))
+            scale = 1 / total if total else 0.0
         if self.kernel_name is not None:
-            values, gradient = kernels.loss(self.kernel_name, pred, true, weight, scale)
+            values, gradient = kernels.loss(
+                self.kernel_name, pred, true, weight, scale, self.numbers
+            )
         else:
             values = check.as_real(self.call(true, pred), "output of call", pred.dtype)
             check.expect_shape(values, "output of call", (n,))
@@ -125,7 +160,7 @@ class Loss(Part):
             raise NotImplementedError(
                 f"{type(self).__name__}: a loss defines call and call_gradient"
             )
-        return kernels.loss(self._kernel, y_pred, y_true, scale=1.0)
+        return kernels.loss(self._kernel, y_pred, y_true, scale=1.0, numbers=self.numbers)
 
     def targets(
         self,
@@ -161,7 +196,7 @@ class Loss(Part):
 class _RealTargets(Loss):
     """A loss whose targets have the shape of the predictions and lie in `_domain`."""
 
-    _domain = (-np.inf, np.inf)
+    _domain: tuple[float, float] = (-np.inf, np.inf)
 
     def targets(
         self,
@@ -175,101 +210,279 @@ class _RealTargets(Loss):
         return true
 
 
+# ---- regression ------------------------------------------------------------------------------
+
+
 class MeanSquaredError(_RealTargets):
-    """``mean_j (y_pred_j - y_true_j)**2`` for each row."""
+    """``mean_j (p_j - t_j)**2`` for each row."""
 
     _kernel = "mean_squared_error"
 
 
-class BinaryCrossentropy(_RealTargets):
-    """``-mean_j (t_j log(p_j) + (1 - t_j) log(1 - p_j))`` for each row; targets ``t`` in [0, 1].
+class RootMeanSquaredError(_RealTargets):
+    """The square root of the mean squared error of the batch as a whole.
+
+    ``sqrt(sum_i w_i mean_j (p_ij - t_ij)**2 / n)``. With ``reduction="sum"``, the root of the sum
+    over the rows (without ``/ n``); with ``"none"``, ``w_i`` times the root of each row. The
+    gradient is 0 where the root is.
+
+    So the loss of many rows is not the mean of theirs: `evaluate` gives the mean over batches.
+    """
+
+    @property
+    def _kernel(self) -> str | None:  # type: ignore[override]
+        return None if self.reduction == "none" else "root_mean_squared_error"
+
+    @property
+    def is_mean_of_rows(self) -> bool:
+        return self.kernel_name is None and super().is_mean_of_rows
+
+    def value_and_gradient(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float | np.ndarray, np.ndarray]:
+        value, gradient = super().value_and_gradient(y_true, y_pred, sample_weight)
+        return value if self.kernel_name is None else float(np.sqrt(value)), gradient
+
+    def call(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        return np.sqrt(self._squares(y_true, y_pred)[0])
+
+    def call_gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        values, gradient = self._squares(y_true, y_pred)
+        twice = 2 * np.sqrt(values)
+        twice[twice == 0] = np.inf
+        return gradient / twice[:, None]
+
+    def _squares(self, y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return kernels.loss("mean_squared_error", y_pred, y_true, scale=1.0)
+
+
+class SumSquaredError(_RealTargets):
+    """``sum_j (p_j - t_j)**2 / 2`` for each row, the quadratic cost of textbooks."""
+
+    _kernel = "sum_squared_error"
+
+
+class MeanAbsoluteError(_RealTargets):
+    """``mean_j |p_j - t_j|`` for each row; the gradient is 0 where ``p_j = t_j``."""
+
+    _kernel = "mean_absolute_error"
+
+
+class MeanAbsolutePercentageError(_RealTargets):
+    """``100 * mean_j |p_j - t_j| / max(|t_j|, 1e-7)`` for each row."""
+
+    _kernel = "mean_absolute_percentage_error"
+
+
+class MeanSquaredLogarithmicError(_RealTargets):
+    """``mean_j (log(1 + p_j) - log(1 + t_j))**2`` for each row; targets of at least 0.
+
+    Predictions and targets below 1e-7 count as 1e-7; such predictions have no gradient.
+    """
+
+    _kernel = "mean_squared_logarithmic_error"
+    _domain = (0.0, np.inf)
+
+
+class Huber(_RealTargets):
+    """Squared near 0, absolute beyond [Huber, 1964].
+
+    The mean over a row of ``e**2 / 2`` where ``|e| <= delta``, ``e = p_j - t_j``, and else of
+    ``delta * |e| - delta**2 / 2``.
 
     Parameters
     ----------
-    from_logits : bool
-        Whether `y_pred` holds logits, ``p = sigmoid(y_pred)``, or the probabilities themselves.
-        Those are kept within [1e-7, 1 - 1e-7]; outside, the gradient is 0, as in Keras.
+    delta : float
+        Above 0.
     reduction, name
         See `Loss`.
     """
 
-    _domain = (0.0, 1.0)
+    _kernel = "huber"
 
     def __init__(
         self,
-        from_logits: bool = False,
+        delta: float = 1.0,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         super().__init__(reduction, name)
-        self.from_logits = check.flag(from_logits, "from_logits")
+        self.delta = check.positive_rate(delta, "delta")
 
     @property
-    def _kernel(self) -> str | None:  # type: ignore[override]
-        return "binary_crossentropy" if self.from_logits else None
-
-    def call(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        if self.from_logits:
-            return super().call(y_true, y_pred)
-        p = _clip(y_pred)
-        return -(y_true * np.log(p) + (1 - y_true) * np.log(1 - p)).mean(axis=-1)
-
-    def call_gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        if self.from_logits:
-            return super().call_gradient(y_true, y_pred)
-        p = _clip(y_pred)
-        gradient = (p - y_true) / (p * (1 - p) * y_pred.shape[1])
-        return np.where(p == y_pred, gradient, 0)
+    def numbers(self) -> tuple[float, ...]:
+        return (self.delta,)
 
 
-class _Categorical(Loss):
-    """Cross-entropy over classes; subclasses differ in how targets are written."""
+class LogCosh(_RealTargets):
+    """``mean_j log(cosh(p_j - t_j))`` for each row; it cannot overflow."""
+
+    _kernel = "log_cosh"
+
+
+class Quantile(_RealTargets):
+    """The pinball loss, least where ``p_j`` is a quantile of ``t_j`` [Koenker and Bassett, 1978].
+
+    ``mean_j max(q (t_j - p_j), (q - 1) (t_j - p_j))`` for each row. With ``q = 0.5`` that is half
+    the absolute error, and the median.
+
+    Parameters
+    ----------
+    quantile : float
+        ``q``, between 0 and 1.
+    reduction, name
+        See `Loss`.
+    """
+
+    _kernel = "quantile"
+
+    def __init__(
+        self,
+        quantile: float = 0.5,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        self.quantile = check.proper_fraction(quantile, "quantile")
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        return (self.quantile,)
+
+
+class CosineSimilarity(_RealTargets):
+    """``-sum_j t_j p_j / (|t| |p|)`` for each row: -1 for one direction, 1 for the opposite.
+
+    A length below 1e-7 counts as 1e-7; a prediction that short has no gradient.
+
+    Parameters
+    ----------
+    axis : {-1, 1}
+        Accepted for the sake of scripts.
+    reduction, name
+        See `Loss`.
+    """
+
+    _kernel = "cosine_similarity"
+
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        self.axis = check.last_axis(axis, "axis")
+
+
+# ---- probabilities ---------------------------------------------------------------------------
+
+
+class _Crossentropy(Loss):
+    """A cross-entropy: of logits by one kernel, of probabilities by another."""
 
     _logits_kernel = ""
 
     def __init__(
         self,
         from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
         super().__init__(reduction, name)
         self.from_logits = check.flag(from_logits, "from_logits")
+        self.label_smoothing = check.fraction(label_smoothing, "label_smoothing", closed=True)
+        self.axis = check.last_axis(axis, "axis")
 
     @property
     def _kernel(self) -> str | None:  # type: ignore[override]
-        return self._logits_kernel if self.from_logits else None
-
-    def _one_hot(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """Return the targets as probabilities (n, m)."""
-        return y_true
-
-    def call(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         if self.from_logits:
-            return super().call(y_true, y_pred)
-        p = _clip(y_pred / y_pred.sum(axis=-1, keepdims=True))
-        return -(self._one_hot(y_true, y_pred) * np.log(p)).sum(axis=-1)
+            return self._logits_kernel
+        return self._logits_kernel.replace("softmax_", "") + "_of_probabilities"
 
-    def call_gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        if self.from_logits:
-            return super().call_gradient(y_true, y_pred)
-        total = y_pred.sum(axis=-1, keepdims=True)
-        share = y_pred / total
-        p = _clip(share)
-        dp = np.where(p == share, -self._one_hot(y_true, y_pred) / p, 0)
-        # Through share_j = y_pred_j / total: d share_j / d y_pred_k = (I_jk - share_j) / total.
-        return (dp - (dp * share).sum(axis=-1, keepdims=True)) / total
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        return (self.label_smoothing,)
 
 
-class CategoricalCrossentropy(_RealTargets, _Categorical):
+class BinaryCrossentropy(_Crossentropy, _RealTargets):
+    """``-mean_j (t_j log(p_j) + (1 - t_j) log(1 - p_j))`` for each row; targets ``t`` in [0, 1].
+
+    Parameters
+    ----------
+    from_logits : bool
+        Whether `y_pred` holds logits, ``p = sigmoid(y_pred)``, or the probabilities themselves.
+    label_smoothing : float
+        ``s`` in [0, 1]: the loss takes ``(1 - s) t_j + s / 2`` for the targets.
+    axis : {-1, 1}
+        Accepted for the sake of scripts.
+    reduction, name
+        See `Loss`.
+    """
+
+    _domain = (0.0, 1.0)
+    _logits_kernel = "binary_crossentropy"
+
+
+class BinaryFocalCrossentropy(_Crossentropy, _RealTargets):
+    """Binary cross-entropy that looks away from what is right already [Lin et al., 2017].
+
+    ``mean_j w_j q_j**gamma B_j`` for each row, where ``B_j`` is the binary cross-entropy,
+    ``q_j = t_j (1 - p_j) + (1 - t_j) p_j`` how wrong the prediction is, and ``w_j`` is 1, or with
+    `apply_class_balancing` ``t_j alpha + (1 - t_j) (1 - alpha)``.
+
+    Parameters
+    ----------
+    apply_class_balancing : bool
+    alpha : float
+        The weight of class 1, in [0, 1].
+    gamma : float
+        At least 0; with 0 it is the binary cross-entropy.
+    from_logits, label_smoothing, axis
+        See `BinaryCrossentropy`.
+    reduction, name
+        See `Loss`.
+    """
+
+    _domain = (0.0, 1.0)
+    _logits_kernel = "binary_focal_crossentropy"
+
+    def __init__(
+        self,
+        apply_class_balancing: bool = False,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits, label_smoothing, axis, reduction, name)
+        self.apply_class_balancing = check.flag(apply_class_balancing, "apply_class_balancing")
+        self.alpha = check.fraction(alpha, "alpha", closed=True)
+        self.gamma = check.non_negative_rate(gamma, "gamma")
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        weights = (self.alpha, 1 - self.alpha) if self.apply_class_balancing else (1.0, 1.0)
+        return (self.label_smoothing, self.gamma, *weights)
+
+
+class CategoricalCrossentropy(_Crossentropy, _RealTargets):
     """``-sum_j t_j log(p_j)`` for each row; targets ``t`` one-hot or probabilities, in [0, 1].
 
     Parameters
     ----------
     from_logits : bool
-        Whether `y_pred` holds logits, ``p = softmax(y_pred)``, or the probabilities themselves.
-        Those are divided by their sum and kept within [1e-7, 1 - 1e-7]; outside, the gradient is 0,
-        as in Keras.
+        Whether `y_pred` holds logits, ``p = softmax(y_pred)``, or the probabilities themselves,
+        which are divided by their sum.
+    label_smoothing : float
+        ``s`` in [0, 1]: the loss takes ``(1 - s) t_j + s / m`` for the targets, of ``m`` classes.
+    axis : {-1, 1}
+        Accepted for the sake of scripts.
     reduction, name
         See `Loss`.
     """
@@ -278,14 +491,27 @@ class CategoricalCrossentropy(_RealTargets, _Categorical):
     _logits_kernel = "softmax_crossentropy"
 
 
-class SparseCategoricalCrossentropy(_Categorical):
+class SparseCategoricalCrossentropy(_Crossentropy):
     """``-log(p_label)`` for each row; targets are class labels in [0, m).
 
     Labels are integers, or floating numbers that are whole. Parameters as in
-    `CategoricalCrossentropy`.
+    `CategoricalCrossentropy`, in the order of Keras; there is no label smoothing.
     """
 
     _logits_kernel = "sparse_softmax_crossentropy"
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(from_logits, axis=axis, reduction=reduction, name=name)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        return ()
 
     def targets(
         self,
@@ -296,23 +522,186 @@ class SparseCategoricalCrossentropy(_Categorical):
     ) -> np.ndarray:
         return check.as_labels(y_true, name, *shape)
 
-    def _one_hot(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        return np.eye(y_pred.shape[1], dtype=y_pred.dtype)[y_true]
+
+class KLDivergence(_RealTargets):
+    """``sum_j t_j log(t_j / p_j)`` for each row; targets in [0, 1].
+
+    Both are kept within [1e-7, 1]; a prediction outside has no gradient.
+    """
+
+    _kernel = "kl_divergence"
+    _domain = (0.0, 1.0)
+
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(reduction, "kl_divergence" if name is None else name)
+
+
+class Poisson(_RealTargets):
+    """``mean_j (p_j - t_j log(p_j + 1e-7))`` for each row; targets of at least 0.
+
+    Predictions are rates and must not be negative: let the last activation be ``exp`` or such.
+    """
+
+    _kernel = "poisson"
+    _domain = (0.0, np.inf)
+
+
+# ---- margins ---------------------------------------------------------------------------------
+
+
+class Hinge(Loss):
+    """``mean_j max(0, 1 - t_j p_j)`` for each row; targets -1 and 1, or 0 and 1.
+
+    0 stands for -1.
+    """
+
+    _kernel = "hinge"
+
+    def targets(
+        self,
+        y_true: ArrayLike,
+        shape: tuple[int, ...],
+        dtype: Any = "float32",
+        name: str = "y_true",
+    ) -> np.ndarray:
+        true = check.as_targets(y_true, name, (shape[0], shape[1]), dtype)
+        check.expect_signs(true, name)
+        return true
+
+
+class SquaredHinge(Hinge):
+    """``mean_j max(0, 1 - t_j p_j)**2`` for each row; targets as for `Hinge`."""
+
+    _kernel = "squared_hinge"
+
+
+class CategoricalHinge(_RealTargets):
+    """``max(0, 1 + max_j (1 - t_j) p_j - sum_j t_j p_j)`` for each row; targets one-hot.
+
+    Targets may lie in [-1, 1]. Of several greatest outputs, the first has the gradient.
+    """
+
+    _kernel = "categorical_hinge"
+    _domain = (-1.0, 1.0)
+
+
+# ---- embeddings ------------------------------------------------------------------------------
+
+
+class Contrastive(_RealTargets):
+    """The contrastive loss of pairs, by their distance [Hadsell, Chopra and LeCun, 2006, eq. 4].
+
+    ``mean_j (t_j p_j**2 + (1 - t_j) max(0, margin - p_j)**2)`` for each row: `y_pred` holds
+    distances, `y_true` 1 for a similar pair and 0 for another. (The paper halves it and writes
+    ``1 - t`` for ``t``.)
+
+    Parameters
+    ----------
+    margin : float
+        Pairs that are not similar are pushed this far apart.
+    reduction, name
+        See `Loss`.
+    """
+
+    _kernel = "contrastive"
+    _domain = (0.0, 1.0)
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        self.margin = check.positive_rate(margin, "margin")
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        return (self.margin,)
+
+
+class Triplet(Loss):
+    """The triplet loss with the hardest triplets of the batch [Hermans, Beyer and Leibe, 2017].
+
+    "Batch hard", eq. 5: every row is an anchor, ``max(0, margin + far - near)``, where ``far`` is
+    its Euclidean distance to the farthest row of its label and ``near`` that to the nearest row of
+    another. A row that lacks either has the loss 0. `y_pred` (n, d) holds embeddings, `y_true` (n,)
+    labels, whole numbers of at least 0. The gradient of a distance 0 is 0.
+
+    The loss of a row depends on the others of its batch, so that a model with it runs part by part,
+    and `evaluate` gives the mean over batches.
+
+    Parameters
+    ----------
+    margin : float
+        Above 0.
+    reduction, name
+        See `Loss`.
+    """
+
+    _kernel = "triplet"
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
+        self.margin = check.positive_rate(margin, "margin")
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        return (self.margin,)
+
+    @property
+    def is_mean_of_rows(self) -> bool:
+        return False
+
+    def targets(
+        self,
+        y_true: ArrayLike,
+        shape: tuple[int, ...],
+        dtype: Any = "float32",
+        name: str = "y_true",
+    ) -> np.ndarray:
+        return check.as_labels(y_true, name, shape[0])
 
 
 _LOSSES: dict[str, type[Loss]] = {
+    "bce": BinaryCrossentropy,
     "binary_crossentropy": BinaryCrossentropy,
+    "binary_focal_crossentropy": BinaryFocalCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
+    "categorical_hinge": CategoricalHinge,
+    "contrastive": Contrastive,
+    "cosine_similarity": CosineSimilarity,
+    "hinge": Hinge,
+    "huber": Huber,
+    "kl_divergence": KLDivergence,
+    "kld": KLDivergence,
+    "log_cosh": LogCosh,
+    "mae": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError,
     "mean_squared_error": MeanSquaredError,
+    "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
     "mse": MeanSquaredError,
+    "msle": MeanSquaredLogarithmicError,
+    "poisson": Poisson,
+    "quantile": Quantile,
+    "rmse": RootMeanSquaredError,
+    "root_mean_squared_error": RootMeanSquaredError,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    "squared_hinge": SquaredHinge,
+    "sum_squared_error": SumSquaredError,
+    "triplet": Triplet,
 }
 
 
 def get(identifier: Any, argument: str = "loss") -> Loss:
-    """Return a loss: by name, by class, or as it is."""
+    """Return a loss: by name (also Keras's short ones, ``"mse"``), by class, or as it is."""
     return find(identifier, _LOSSES, Loss, argument)
-
-
-def _clip(p: np.ndarray) -> np.ndarray:
-    return np.clip(p, _EPSILON, 1 - _EPSILON)

@@ -385,7 +385,7 @@ class Sequential:
             As for `fit`.
         batch_size : int
             Of no effect on what is a mean over rows; a loss with ``reduction="sum"`` is summed over
-            as many rows, and then averaged.
+            as many rows, and then averaged, and so is the root mean squared error.
         verbose
             Accepted for the sake of scripts.
 
@@ -481,7 +481,7 @@ class Sequential:
         obstacles = list(network.obstacles)
         if obstacles or self.loss is None:
             return obstacles
-        if loss_kernel(self.loss, network.last)[0] is None:
+        if loss_kernel(self.loss, network.last) is None:
             obstacles.append(f"loss {self.loss.name}")
         if self.optimizer is not None and self.optimizer.kernel_name is None:
             obstacles.append(f"optimizer {self.optimizer.name}")
@@ -500,16 +500,16 @@ class Sequential:
             network = self._network = Network(self.layers)
         if network.obstacles:
             return None
-        kernel, fused, update, predictions = None, False, None, False
+        kernel, update, predictions = None, None, False
         slots: tuple[str, ...] = ()
         clip: str | None = None
         frozen: tuple[bool, ...] = ()
         if mode != "predict":
             assert self.loss is not None
-            kernel, fused = loss_kernel(self.loss, network.last)
+            kernel = loss_kernel(self.loss, network.last)
             if kernel is None:
                 return None
-            predictions = not all(counted_by_kernel(m, kernel, fused) for m in self.metrics)
+            predictions = not all(counted_by_kernel(m, kernel) for m in self.metrics)
         if mode == "train":
             assert self.optimizer is not None
             update, slots = self.optimizer.kernel_name, tuple(self.optimizer.kernel_slots)
@@ -531,7 +531,7 @@ class Sequential:
         capacity = batch if rows > batch else 1 << (rows - 1).bit_length()
         if mode == "predict":
             capacity = INFERENCE_ROWS
-        what = mode, capacity, kernel, fused, update, slots, clip, predictions
+        what = mode, capacity, kernel, update, slots, clip, predictions
         key = network, what, frozen
         plan = self._plans.pop(key, None)
         if plan is None or plan.parameters is not parameters:
@@ -641,7 +641,7 @@ class Sequential:
         totals.add_loss(loss, stop - start)
         rows = _rows(order, start, stop)
         for metric in totals.metrics:
-            if counted_by_kernel(metric, plan.kernel, plan.fused):
+            if counted_by_kernel(metric, plan.kernel):
                 metric.add(hits, stop - start)
             elif predictions is not None:
                 metric.update_state(data.y[rows], predictions[start:])
@@ -664,7 +664,8 @@ class Sequential:
     def _test(self, data: Examples, batch: int) -> dict[str, Any]:
         n = len(data.x)
         totals = _Totals(self.metrics)
-        plan = self._take_plan("test", n, INFERENCE_ROWS)
+        assert self.loss is not None
+        plan = self._take_plan("test", n, INFERENCE_ROWS if self.loss.is_mean_of_rows else batch)
         if plan is not None:
             try:
                 for start, stop in plan.calls(n):
@@ -673,7 +674,6 @@ class Sequential:
                 self._put_plan(plan)
             totals.add_loss(n * sum(layer.penalty() for layer in self.layers), 0)
             return totals.logs()
-        assert self.loss is not None
         for start in range(0, n, batch):
             part = data.part(slice(start, start + batch))
             pred = self(part.x)

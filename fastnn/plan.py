@@ -96,33 +96,56 @@ def _seen(network: Sequence[Layer]) -> list[tuple[Any, ...]]:
     ]
 
 
-# Loss on probabilities -> (activation before it, the kernel on logits that is the two in one).
+class LossKernel(NamedTuple):
+    """How the plan computes a loss.
+
+    `fused`: it takes in the network's last activation too. `summed`: the loss of a mini-batch is
+    the sum over its rows, not their mean.
+    """
+
+    name: str
+    numbers: tuple[float, ...] = ()
+    fused: bool = False
+    summed: bool = False
+
+
+# Kernel on probabilities -> (activation before it, the kernel on logits that is the two in one).
 _ON_PROBABILITIES = {
-    losses.SparseCategoricalCrossentropy: ("softmax", "sparse_softmax_crossentropy"),
-    losses.CategoricalCrossentropy: ("softmax", "softmax_crossentropy"),
-    losses.BinaryCrossentropy: ("sigmoid", "binary_crossentropy"),
+    "sparse_crossentropy_of_probabilities": ("softmax", "sparse_softmax_crossentropy"),
+    "crossentropy_of_probabilities": ("softmax", "softmax_crossentropy"),
+    "binary_crossentropy_of_probabilities": ("sigmoid", "binary_crossentropy"),
+    "binary_focal_crossentropy_of_probabilities": ("sigmoid", "binary_focal_crossentropy"),
 }
 
 
-def loss_kernel(loss: losses.Loss, last: Stage | None) -> tuple[str | None, bool]:
-    """The kernel of a loss, and whether it takes in the network's last activation too."""
-    if loss.reduction != "sum_over_batch_size":
-        return None, False
-    pair = _ON_PROBABILITIES.get(type(loss))
-    if pair is not None and not loss.from_logits:  # type: ignore[attr-defined]
-        return (pair[1], True) if last is not None and pair[0] == last.ends_in else (None, False)
-    return loss.kernel_name, False
+def loss_kernel(loss: losses.Loss, last: Stage | None) -> LossKernel | None:
+    """The kernel of a loss after this stage; None if the plan cannot compute it."""
+    name = loss.kernel_name
+    reductions = ("sum_over_batch_size", "mean", "sum")
+    if name is None or name == "triplet" or loss.reduction not in reductions:
+        return None
+    summed = loss.reduction == "sum"
+    before, fused = _ON_PROBABILITIES.get(name, (None, ""))
+    if last is not None and before == last.ends_in:
+        return LossKernel(fused, loss.numbers, True, summed)
+    return LossKernel(name, loss.numbers, False, summed)
 
 
-def counted_by_kernel(metric: metrics.Metric, kernel: str | None, fused: bool) -> bool:
+def counted_by_kernel(metric: metrics.Metric, kernel: LossKernel | None) -> bool:
     """Whether the loss kernel's count of right rows is this metric."""
+    if kernel is None:
+        return False
     if type(metric) is metrics.BinaryAccuracy:
-        return kernel == "binary_crossentropy" and metric.threshold == (0.5 if fused else 0)
+        return kernel.name in _COUNT_BINARY and metric.threshold == (0.5 if kernel.fused else 0)
     pairs: dict[type[metrics.Metric], str] = {
         metrics.SparseCategoricalAccuracy: "sparse_softmax_crossentropy",
         metrics.CategoricalAccuracy: "softmax_crossentropy",
     }
-    return pairs.get(type(metric)) == kernel
+    return pairs.get(type(metric)) == kernel.name
+
+
+_COUNT_BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
+_COUNT = (*_COUNT_BINARY, "sparse_softmax_crossentropy", "softmax_crossentropy")
 
 
 class CompiledPlan:
@@ -136,10 +159,8 @@ class CompiledPlan:
         Of its layers with weights.
     mode : {"train", "test", "predict"}
     batch : int
-    kernel : str, optional
-        The loss (`loss_kernel`), unless the plan only predicts.
-    fused : bool
-        Whether the loss takes in the last activation.
+    kernel : LossKernel, optional
+        The loss, unless the plan only predicts.
     update : str, optional
         The optimizer's kernel, for training.
     slots : tuple of str
@@ -161,15 +182,14 @@ class CompiledPlan:
         parameters: Parameters,
         mode: str,
         batch: int,
-        kernel: str | None = None,
-        fused: bool = False,
+        kernel: LossKernel | None = None,
         update: str | None = None,
         slots: tuple[str, ...] = (),
         clip: str | None = None,
         predictions: bool = False,
     ) -> None:
         self.parameters, self.mode, self.batch = parameters, mode, batch
-        self.kernel, self.fused, self.predictions = kernel, fused, predictions
+        self.kernel, self.predictions = kernel, predictions
         self.dtype = parameters.memory.dtype
         self.core = _dispatch.core(self.dtype)
         self.key: Any = None  # by which the model finds it
@@ -179,6 +199,7 @@ class CompiledPlan:
         # Multiply-adds for each row.
         self.work = sum(w.size for layer in parameters.layers for w in layer.weights.values())
         self.work *= 3 if mode == "train" else 1
+        fused = kernel is not None and kernel.fused
         head = len(stages) - fused  # stages that the loss sees the result of
         last = stages[-1]
         if fused and not isinstance(last, ActivationStage):
@@ -216,7 +237,8 @@ class CompiledPlan:
         Returns
         -------
         loss, hits : float
-            The sums over the rows of the weighted losses, and of the rows predicted right.
+            The sum over the mini-batches of their losses times their rows, and the rows predicted
+            right.
         """
         rows = stop - start
         x, y, weight = data
@@ -272,7 +294,7 @@ class CompiledPlan:
         self.labels = self.targets = self.weights = None
         if self.kernel is not None:
             self.weights = to.memory.flat(to.memory.width(self.batch))
-            if self.kernel.startswith("sparse"):
+            if self.kernel.name.startswith("sparse"):
                 self.labels = np.zeros(self.batch, np.int64)
             else:
                 self.targets = to.matrix(columns)[:, :columns]
@@ -285,15 +307,17 @@ class CompiledPlan:
         self.plan.output(x, stages[-1].columns)
         return logits
 
-    def _loss(self, to: Lowering, kernel: str, pred: np.ndarray, columns: int) -> Any:
+    def _loss(self, to: Lowering, kernel: LossKernel, pred: np.ndarray, columns: int) -> Any:
         """Append the loss of `pred`; return its gradient, if this plan trains."""
         rows = to.memory.width(self.batch)
         gradient = to.matrix(columns) if self.mode == "train" else None
         if self.mode == "train":
             to.cost_of_weights()
-        hits = None if kernel == "mean_squared_error" else to.memory.flat(rows)
+        hits = to.memory.flat(rows) if kernel.name in _COUNT else None
         self.plan.loss(
-            self.core.LOSSES[kernel],
+            self.core.LOSSES[kernel.name],
+            kernel.numbers,
+            kernel.summed,
             pred,
             columns,
             self.labels,

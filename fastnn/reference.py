@@ -35,12 +35,21 @@ Sources
 [17] J. K. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC11.
 [18] G. E. P. Box, M. E. Muller, A note on the generation of random normal deviates, Annals of
     Mathematical Statistics 29(2), 1958.
+[19] Keras 3, keras.io/api/losses: the formulas, and how probabilities are clipped.
+[20] T.-Y. Lin et al., Focal loss for dense object detection, ICCV 2017.
+[21] P. J. Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics
+    35(1), 1964.
+[22] R. Koenker, G. Bassett, Regression quantiles, Econometrica 46(1), 1978.
+[23] R. Hadsell, S. Chopra, Y. LeCun, Dimensionality reduction by learning an invariant mapping,
+    CVPR 2006.
+[24] A. Hermans, L. Beyer, B. Leibe, In defense of the triplet loss for person re-identification,
+    arXiv:1703.07737, 2017.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -510,10 +519,7 @@ def mean_squared_error(
     gradient : ndarray of shape (n, m)
         ``w_i / n * 2 / m * (y_pred - y_true)``.
     """
-    y_pred, y_true, sample_weight = _real(y_pred, y_true, sample_weight)
-    n, m = y_pred.shape
-    error = y_pred - y_true
-    return (error * error).mean(axis=-1), error * (2 / m * _row_scale(sample_weight, n))
+    return loss("mean_squared_error", y_pred, y_true, sample_weight)
 
 
 def binary_crossentropy(
@@ -529,11 +535,232 @@ def binary_crossentropy(
     gradient : ndarray of shape (n, m)
         ``w_i / n * (sigmoid(x) - t) / m`` [2, eq. 4.91].
     """
-    x, t, sample_weight = _real(logits, y_true, sample_weight)
-    n, m = x.shape
-    losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
-    # The mean as a sum of shares: the plain sum of large finite losses would overflow.
-    return (losses / m).sum(axis=-1), (sigmoid(x) - t) * (_row_scale(sample_weight, n) / m)
+    return loss("binary_crossentropy", logits, y_true, sample_weight)
+
+
+# The losses of one output at a time: (its share, the derivative of that by p) for predictions p and
+# targets t; a row's loss is the mean of the shares, for those in `_SUMS` their sum. Formulas are
+# Keras's [19] if no other source is named. Where p is clipped, it has no gradient.
+
+_EPSILON = 1e-7
+
+Shares = tuple[np.ndarray, np.ndarray]
+
+
+def _smooth(t: np.ndarray, label_smoothing: float, classes: int) -> np.ndarray:
+    return t * (1 - label_smoothing) + label_smoothing / classes
+
+
+def _clip(p: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return p within [low, high], and where it is not changed by that (NaN is not)."""
+    return np.clip(p, low, high), ~((p < low) | (p > high))
+
+
+def _binary_of_probabilities(p: np.ndarray, t: np.ndarray, label_smoothing: float = 0.0) -> Shares:
+    t = _smooth(t, label_smoothing, 2)
+    p, kept = _clip(p, _EPSILON, 1 - _EPSILON)
+    slope = (p - t) / (p * (1 - p))
+    return -(t * np.log(p) + (1 - t) * np.log(1 - p)), np.where(kept, slope, 0)
+
+
+def _binary(x: np.ndarray, t: np.ndarray, label_smoothing: float = 0.0) -> Shares:
+    t = _smooth(t, label_smoothing, 2)
+    return np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))), sigmoid(x) - t
+
+
+def _focal(
+    x: np.ndarray,
+    t: np.ndarray,
+    label_smoothing: float = 0.0,
+    gamma: float = 2.0,
+    weight_1: float = 1.0,
+    weight_0: float = 1.0,
+) -> Shares:
+    """``w q**gamma B``, B the binary cross-entropy [20, eq. 5]; all by the logit x of p."""
+    loss, slope = _binary(x, t, label_smoothing)
+    t = _smooth(t, label_smoothing, 2)
+    p, rest = sigmoid(x), sigmoid(-x)
+    q = t * rest + (1 - t) * p
+    power = (t * weight_1 + (1 - t) * weight_0) * q**gamma
+    ratio = np.divide(p * rest, q, out=np.array(q), where=q > 0)  # p (1 - p) / q
+    return power * loss, power * (slope + gamma * (1 - 2 * t) * ratio * loss)
+
+
+def _focal_of_probabilities(p: np.ndarray, t: np.ndarray, *numbers: float) -> Shares:
+    p, kept = _clip(p, _EPSILON, 1 - _EPSILON)
+    value, slope = _focal(np.log(p) - np.log1p(-p), t, *numbers)
+    return value, np.where(kept, slope / (p * (1 - p)), 0)
+
+
+def _squared(p: np.ndarray, t: np.ndarray) -> Shares:
+    return (p - t) ** 2, 2 * (p - t)
+
+
+def _half_squared(p: np.ndarray, t: np.ndarray) -> Shares:
+    return (p - t) ** 2 / 2, p - t
+
+
+def _absolute(p: np.ndarray, t: np.ndarray) -> Shares:
+    return np.abs(p - t), np.sign(p - t)
+
+
+def _absolute_percentage(p: np.ndarray, t: np.ndarray) -> Shares:
+    size = 100 / np.maximum(np.abs(t), _EPSILON)
+    return np.abs(p - t) * size, np.sign(p - t) * size
+
+
+def _squared_logarithmic(p: np.ndarray, t: np.ndarray) -> Shares:
+    kept = ~(p < _EPSILON)
+    p, t = np.maximum(p, _EPSILON), np.maximum(t, _EPSILON)
+    error = np.log1p(p) - np.log1p(t)
+    return error**2, np.where(kept, 2 * error / (1 + p), 0)
+
+
+def _huber(p: np.ndarray, t: np.ndarray, delta: float = 1.0) -> Shares:
+    """Squared up to delta, a line beyond [21]."""
+    e, size = p - t, np.abs(p - t)
+    value = np.where(size <= delta, size**2 / 2, delta * size - delta**2 / 2)
+    return value, np.clip(e, -delta, delta)
+
+
+def _log_cosh(p: np.ndarray, t: np.ndarray) -> Shares:
+    e = p - t
+    return np.logaddexp(e, -e) - np.log(2), np.tanh(e)
+
+
+def _quantile(p: np.ndarray, t: np.ndarray, quantile: float = 0.5) -> Shares:
+    """The pinball loss [22]."""
+    e = p - t
+    slope = np.where(e > 0, 1 - quantile, np.where(e < 0, -quantile, e))
+    return slope * e, slope
+
+
+def _kl_divergence(p: np.ndarray, t: np.ndarray) -> Shares:
+    t, (p, kept) = np.clip(t, _EPSILON, 1), _clip(p, _EPSILON, 1)
+    return t * np.log(t / p), np.where(kept, -t / p, 0)
+
+
+def _poisson(p: np.ndarray, t: np.ndarray) -> Shares:
+    return p - t * np.log(p + _EPSILON), 1 - t / (p + _EPSILON)
+
+
+def _hinge(p: np.ndarray, t: np.ndarray) -> Shares:
+    t = np.where(t <= 0, -1, np.where(t > 0, 1, t))  # 0 stands for -1
+    space = np.maximum(1 - t * p, 0)
+    return space, np.where(space > 0, -t, space)
+
+
+def _squared_hinge(p: np.ndarray, t: np.ndarray) -> Shares:
+    space, slope = _hinge(p, t)
+    return space**2, 2 * space * slope
+
+
+def _contrastive(p: np.ndarray, t: np.ndarray, margin: float = 1.0) -> Shares:
+    """Of distances p [23, eq. 4]."""
+    space = np.maximum(margin - p, 0)
+    return t * p**2 + (1 - t) * space**2, 2 * (t * p - (1 - t) * space)
+
+
+_SHARES: dict[str, Callable[..., Shares]] = {
+    "binary_crossentropy": _binary,
+    "binary_crossentropy_of_probabilities": _binary_of_probabilities,
+    "binary_focal_crossentropy": _focal,
+    "binary_focal_crossentropy_of_probabilities": _focal_of_probabilities,
+    "mean_squared_error": _squared,
+    "root_mean_squared_error": _squared,
+    "sum_squared_error": _half_squared,
+    "mean_absolute_error": _absolute,
+    "mean_absolute_percentage_error": _absolute_percentage,
+    "mean_squared_logarithmic_error": _squared_logarithmic,
+    "huber": _huber,
+    "log_cosh": _log_cosh,
+    "quantile": _quantile,
+    "kl_divergence": _kl_divergence,
+    "poisson": _poisson,
+    "hinge": _hinge,
+    "squared_hinge": _squared_hinge,
+    "contrastive": _contrastive,
+}
+_SUMS = ("sum_squared_error", "kl_divergence")
+
+
+# The losses of a row as a whole: the loss of each row (n,), and its derivative by y_pred (n, m).
+
+
+def _softmax_crossentropy(x: np.ndarray, t: np.ndarray, label_smoothing: float = 0.0) -> Shares:
+    losses, gradient = softmax_crossentropy(x, _smooth(t, label_smoothing, x.shape[1]))
+    return losses, gradient * len(x)
+
+
+def _crossentropy_of_probabilities(
+    y_pred: np.ndarray, t: np.ndarray, label_smoothing: float = 0.0
+) -> Shares:
+    t = _smooth(t, label_smoothing, y_pred.shape[1])
+    total = y_pred.sum(axis=-1, keepdims=True)
+    share = y_pred / total
+    p, kept = _clip(share, _EPSILON, 1 - _EPSILON)
+    dp = np.where(kept, -t / p, 0)
+    # Through share_j = y_pred_j / total: d share_j / d y_pred_k = (I_jk - share_j) / total.
+    gradient = (dp - (dp * share).sum(axis=-1, keepdims=True)) / total
+    return -(t * np.log(p)).sum(axis=-1), gradient
+
+
+def _cosine_similarity(p: np.ndarray, t: np.ndarray) -> Shares:
+    length = np.sqrt((p * p).sum(axis=-1, keepdims=True))
+    p = p / np.maximum(length, _EPSILON)
+    t = t / np.maximum(np.sqrt((t * t).sum(axis=-1, keepdims=True)), _EPSILON)
+    cosine = (t * p).sum(axis=-1, keepdims=True)
+    gradient = (cosine * p - t) / np.where(length < _EPSILON, np.inf, length)
+    return -cosine[:, 0], gradient
+
+
+def _categorical_hinge(p: np.ndarray, t: np.ndarray) -> Shares:
+    other = (1 - t) * p
+    highest = np.argmax(other, axis=-1, keepdims=True)
+    space = np.take_along_axis(other, highest, axis=-1) - (t * p).sum(axis=-1, keepdims=True) + 1
+    active = np.where(space > 0, 1, np.where(space <= 0, 0, space))
+    gradient = -t * active
+    at_highest = np.take_along_axis(gradient + (1 - t) * active, highest, axis=-1)
+    np.put_along_axis(gradient, highest, at_highest, axis=-1)
+    return np.maximum(space, 0)[:, 0], gradient
+
+
+_ROWS: dict[str, Callable[..., Shares]] = {
+    "softmax_crossentropy": _softmax_crossentropy,
+    "sparse_softmax_crossentropy": _softmax_crossentropy,
+    "crossentropy_of_probabilities": _crossentropy_of_probabilities,
+    "sparse_crossentropy_of_probabilities": _crossentropy_of_probabilities,
+    "cosine_similarity": _cosine_similarity,
+    "categorical_hinge": _categorical_hinge,
+}
+
+
+def _triplet(
+    x: np.ndarray, labels: np.ndarray, weight: np.ndarray, margin: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The hardest triplet of each row as an anchor [24, eq. 5]; the gradient of the weighted sum.
+
+    Rows without a triplet have the loss 0; the distance of two equal rows has the gradient 0.
+    """
+    losses, gradient = np.zeros(len(x), x.dtype), np.zeros_like(x)
+    for i, anchor in enumerate(x):
+        squares = ((anchor - x) ** 2).sum(axis=-1)
+        other = labels != labels[i]
+        same = ~other
+        same[i] = False
+        if not same.any() or not other.any():
+            continue
+        far = np.flatnonzero(same)[np.argmax(squares[same])]
+        near = np.flatnonzero(other)[np.argmin(squares[other])]
+        losses[i] = np.maximum(margin + np.sqrt(squares[far]) - np.sqrt(squares[near]), 0)
+        if losses[i] == 0:
+            continue
+        for k, factor in ((far, weight[i]), (near, -weight[i])):
+            if squares[k] != 0:
+                pull = factor * (anchor - x[k]) / np.sqrt(squares[k])
+                gradient[i] += pull
+                gradient[k] -= pull
+    return losses, gradient
 
 
 def loss(
@@ -542,18 +769,33 @@ def loss(
     y_true: ArrayLike,
     sample_weight: ArrayLike | None = None,
     scale: float | None = None,
+    numbers: Sequence[float] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute a loss by name, with the gradient of ``scale * sum_i(w_i * losses_i)``."""
-    losses, gradient = _LOSSES[kind](y_pred, y_true, sample_weight)
-    return losses, gradient if scale is None else gradient * (scale * len(losses))
+    """Compute a loss by name, with the gradient of ``scale * sum_i(w_i * losses_i)``.
 
-
-_LOSSES: dict[str, Callable] = {
-    "sparse_softmax_crossentropy": softmax_crossentropy,
-    "softmax_crossentropy": softmax_crossentropy,
-    "mean_squared_error": mean_squared_error,
-    "binary_crossentropy": binary_crossentropy,
-}
+    Of "root_mean_squared_error", whose losses are the mean squares, it is that of the root of it.
+    """
+    labels = kind.startswith("sparse") or kind == "triplet"
+    p, weight, t = _real(y_pred, sample_weight, None if labels else y_true)
+    n, m = p.shape
+    weight = np.ones(n, p.dtype) if weight is None else weight
+    weight = weight * (1 / n if scale is None else scale)
+    if kind == "triplet":
+        return _triplet(p, np.asarray(y_true).reshape(n), weight, *numbers)
+    if labels:
+        t = np.eye(m, dtype=p.dtype)[np.asarray(y_true, np.int64).reshape(n)]
+    if kind in _ROWS:
+        losses, gradient = _ROWS[kind](p, t, *numbers)
+    else:
+        count = 1 if kind in _SUMS else m
+        shares, gradient = _SHARES[kind](p, t, *numbers)
+        # The mean as a sum of shares: the plain sum of large finite losses would overflow.
+        losses, gradient = (shares / count).sum(axis=-1), gradient / count
+    gradient = gradient * weight[:, None]
+    if kind == "root_mean_squared_error":
+        total = (losses * weight).sum()
+        gradient = gradient * (0 if total == 0 else 0.5 / np.sqrt(total))
+    return losses, gradient
 
 
 # ---- updates, in place -----------------------------------------------------------------------

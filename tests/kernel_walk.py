@@ -353,6 +353,65 @@ def _pair(rng, n, k, m):
     return tuple(rng.standard_normal((2, n, m)))
 
 
+def _uniform(rng, n, m):
+    return rng.uniform(0.05, 0.95, (n, m))
+
+
+def _positive(rng, n, m):
+    return rng.uniform(0.3, 3, (n, m))
+
+
+def _wide(rng, n, m):
+    return 3 * rng.standard_normal((n, m))
+
+
+def _signs(rng, n, m):
+    return rng.choice([-1.0, 1.0], (n, m))
+
+
+def _one_hot(rng, n, m):
+    return np.eye(m)[_labels(rng, n, m)]
+
+
+def _further_loss(
+    kind: str, preds: Callable, targets: Callable, numbers: tuple = (), steep: float = 1
+) -> Case:
+    """A loss whose derivatives are at most about `steep` times the size of its arguments."""
+
+    def draw(rng, n, k, m):
+        return kind, preds(rng, n, m), targets(rng, n, m), rng.uniform(0.1, 2, n), 0.3, numbers
+
+    def magnitude(kind, x, t, weight, scale, numbers):
+        n, m = x.shape
+        size = 1 + np.abs(x).max(axis=1) + (np.abs(t).max(axis=1) if is_real(t) else 0)
+        values = (m + STEPS) * steep * size * size
+        slope = values * weight * scale
+        if kind == "root_mean_squared_error":
+            total = (weight * scale * ((x - t) ** 2).mean(axis=1)).sum()
+            slope = slope * (1 + n) / np.sqrt(total)
+        elif kind == "cosine_similarity":
+            slope = slope / np.linalg.norm(x, axis=1)
+        return [values, slope[:, None] * np.ones((1, m))]
+
+    return Case("loss", draw, magnitude)
+
+
+def _triplets() -> Case:
+    """Embeddings on a grid, so that no rounding decides which distance is greater."""
+
+    def draw(rng, n, k, m):
+        n = min(n, 150)
+        x = np.round(8 * rng.standard_normal((n, m))) / 8
+        return "triplet", x, rng.integers(0, 5, n), rng.uniform(0.1, 2, n), 0.3, (1.0,)
+
+    def magnitude(kind, x, labels, weight, scale, numbers):
+        n, m = x.shape
+        values = (m + STEPS) * (1 + np.linalg.norm(x, axis=1).max()) * np.ones(n)
+        return [values, (n + m + STEPS) * n * scale * 2 * np.ones((n, m))]
+
+    return Case("loss", draw, magnitude)
+
+
 _ELEMENTWISE = ACTIVATIONS[:4]
 CASES = {
     **{f"matmul-{'nt'[a]}{'nt'[b]}": _product(bool(a), bool(b)) for a in (0, 1) for b in (0, 1)},
@@ -437,6 +496,36 @@ CASES = {
     "loss-probabilities": _loss_by_name("softmax_crossentropy", _probabilities, 0.3),
     "loss-squared": _loss_by_name("mean_squared_error", _normal, 0.3),
     "loss-binary": _loss_by_name("binary_crossentropy", _probabilities, 0.3),
+    **{
+        f"loss-{kind}-{len(numbers)}": _further_loss(kind, preds, targets, numbers, *steep)
+        for kind, preds, targets, numbers, *steep in [
+            ("softmax_crossentropy", _wide, _probabilities, (0.1,), 4),
+            ("sparse_crossentropy_of_probabilities", _uniform, _labels, (), 400),
+            ("crossentropy_of_probabilities", _uniform, _probabilities, (), 400),
+            ("crossentropy_of_probabilities", _uniform, _one_hot, (0.1,), 400),
+            ("binary_crossentropy", _wide, _probabilities, (0.1,)),
+            ("binary_crossentropy_of_probabilities", _uniform, _probabilities, (0.1,), 400),
+            ("binary_focal_crossentropy", _wide, _probabilities, ()),
+            ("binary_focal_crossentropy", _wide, _one_hot, (0.0, 1.5, 0.25, 0.75)),
+            ("binary_focal_crossentropy_of_probabilities", _uniform, _one_hot, (0.1, 0.5), 400),
+            ("root_mean_squared_error", _wide, _normal, ()),
+            ("sum_squared_error", _wide, _normal, ()),
+            ("mean_absolute_error", _wide, _normal, ()),
+            ("mean_absolute_percentage_error", _wide, _positive, (), 400),
+            ("mean_squared_logarithmic_error", _wide, _positive, ()),
+            ("huber", _wide, _normal, (1.5,)),
+            ("log_cosh", _wide, _normal, ()),
+            ("quantile", _wide, _normal, (0.2,)),
+            ("kl_divergence", _uniform, _uniform, (), 400),
+            ("poisson", _positive, _positive, (), 20),
+            ("hinge", _wide, _signs, ()),
+            ("squared_hinge", _wide, _signs, ()),
+            ("categorical_hinge", _wide, _one_hot, ()),
+            ("cosine_similarity", _wide, _normal, ()),
+            ("contrastive", _positive, _one_hot, (2.0,)),
+        ]
+    },
+    "loss-triplet": _triplets(),
 }
 
 # From too small to share, over sizes that end in the middle of a tile, to several blocks.

@@ -306,7 +306,7 @@ def test_the_core_declines(bad):
         calls += [
             CORE.activate(RELU, fit, bad, 1),
             CORE.dense_forward(fit, X.T.copy(), bad, RELU, square, 1),
-            CORE.loss(CORE.LOSSES["mean_squared_error"], fit, fit, bad, None, 1),
+            CORE.loss(CORE.LOSSES["mean_squared_error"], (), fit, fit, bad, None, 1),
         ]
     if bad is not DECLINED["rows_apart"]:
         calls += [
@@ -314,7 +314,7 @@ def test_the_core_declines(bad):
             CORE.matmul(fit, bad, False, True, square, 1),
             CORE.dense_forward(bad, X.T.copy(), None, RELU, square, 1),
             CORE.column_sum(bad, vector, 1),
-            *(CORE.loss(code, fit, bad, None, None, 1) for code in CORE.LOSSES.values()),
+            *(CORE.loss(code, (), fit, bad, None, None, 1) for code in CORE.LOSSES.values()),
         ]
     assert calls == [None] * len(calls)
     assert (out == 7).all() and (vector == 7).all() and (square == 7).all()
@@ -335,9 +335,9 @@ def test_the_core_declines_what_does_not_fit():
         CORE.matmul(fit, fit, 0, True, None, 1),
         CORE.matmul(fit, fit[:, :3], True, False, fit, 1),
         CORE.dense_forward(fit, out.T.copy(), fit[0], RELU, None, 1),
-        CORE.loss(sparse, fit, labels + 1, None, None, 1),
-        CORE.loss(sparse, fit, labels - 1, None, None, 1),
-        CORE.loss(sparse, fit, labels[:2], None, None, 1),
+        CORE.loss(sparse, (), fit, labels + 1, None, None, 1),
+        CORE.loss(sparse, (), fit, labels - 1, None, None, 1),
+        CORE.loss(sparse, (), fit, labels[:2], None, None, 1),
         CORE.update(momentum, (0.1, 0.9), fit, out, (), 1),
         CORE.update(momentum, (0.1, 0.9), fit, out, (fit,), 1),
         CORE.update(momentum, (0.1, 0.9), fit, out, (out,), 1),
@@ -544,6 +544,9 @@ def test_finite_logits_give_finite_losses(dtype, rng):
             kernels.softmax_crossentropy(logits, labels),
             kernels.softmax_crossentropy(logits, one_hot),
             kernels.binary_crossentropy(logits, one_hot),
+            kernels.loss("softmax_crossentropy", logits, one_hot, numbers=(0.1,)),
+            kernels.loss("binary_focal_crossentropy", logits, one_hot),
+            kernels.loss("binary_focal_crossentropy", logits, one_hot, numbers=(0.1, 0.5)),
         ):
             assert np.isfinite(losses).all() and np.isfinite(gradient).all()
             assert (losses >= 0).all()

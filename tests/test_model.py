@@ -4,6 +4,7 @@ That both roads give the same weights, whatever the network, is in test_plan.py.
 """
 
 import copy
+import functools
 import os
 import pickle
 import re
@@ -135,9 +136,10 @@ def test_loss_is_the_mean_over_rows_of_weighted_losses(road, x, y):
         assert model.train_on_batch(x, y, sample_weight)["loss"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("reduction", ["sum", "none"])
-def test_other_reductions(reduction, x, y):
-    model = make(loss=fn.losses.SparseCategoricalCrossentropy(True, reduction), rate=1e-30)
+@pytest.mark.parametrize("reduction", ["sum", "none", "mean", "mean_with_sample_weight"])
+@both_roads
+def test_other_reductions(road, reduction, x, y):
+    model = make(road, fn.losses.SparseCategoricalCrossentropy(True, reduction), rate=1e-30)
     rows = fn.losses.SparseCategoricalCrossentropy(True, "none")(y, model.predict(x))
     # The mean over mini-batches, weighted by their rows, of what the loss gives for each.
     batches = [rows[:20], rows[20:40], rows[40:]]
@@ -147,7 +149,33 @@ def test_other_reductions(reduction, x, y):
         expected
     )
     assert model.evaluate(x, y, batch_size=20)["loss"] == pytest.approx(expected)
-    assert model.obstacles() == ["loss sparse_categorical_crossentropy"]
+    obstacles = ["loss sparse_categorical_crossentropy"] * (reduction not in ("sum", "mean"))
+    assert model.obstacles() == obstacles + ["optimizer own_sgd"] * (road == "eager")
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
+@both_roads
+def test_root_mean_squared_error_of_batches(road, reduction, x, y):
+    loss = losses.RootMeanSquaredError(reduction)
+    model = make(road, loss, layers=[Dense(2)], metrics=["mae"], rate=1e-30)
+    target, weight = np.stack([y, 1 - y], axis=1), np.linspace(0, 2, len(y))
+    squares = ((model.predict(x) - target) ** 2).mean(axis=1) * weight
+    batches = squares[:20], squares[20:40], squares[40:]
+    roots = [np.sqrt(b.sum() if reduction == "sum" else b.mean()) for b in batches]
+    expected = pytest.approx(np.average(roots, weights=[20, 20, 10]), rel=1e-6)
+    options = {"batch_size": 20, "sample_weight": weight}
+    assert model.fit(x, target, shuffle=False, **options).history["loss"] == [expected]
+    assert model.evaluate(x, target, **options)["loss"] == expected
+    assert bool(model.obstacles()) == (road == "eager")
+
+
+def test_a_loss_in_between_its_numbers(x, y):
+    # A plan is made anew for the loss's new number.
+    model = make(loss=losses.Huber(0.1), layers=[Dense(1)], metrics=[])
+    first = model.evaluate(x, y)["loss"]
+    model.loss.delta = 0.3
+    assert model.evaluate(x, y)["loss"] == pytest.approx(losses.Huber(0.3)(y, model(x)))
+    assert model.evaluate(x, y)["loss"] > first
 
 
 @both_roads
@@ -248,24 +276,28 @@ def test_schedule(road, x, y):
 # ---- metrics -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", ["sparse", "one-hot", "binary"])
+@pytest.mark.parametrize("loss", ["sparse", "one-hot", "smooth", "binary", "focal"])
 @pytest.mark.parametrize("columns", [1, 3, 20])
 def test_metrics_by_kernel_equal_those_in_python(loss, columns, x, rng):
     y = {
         "sparse": lambda: rng.integers(columns, size=50),
         "one-hot": lambda: np.eye(columns)[rng.integers(columns, size=50)],
+        "smooth": lambda: np.eye(columns)[rng.integers(columns, size=50)],
         "binary": lambda: rng.integers(2, size=(50, columns)),
+        "focal": lambda: rng.integers(2, size=(50, columns)),
     }[loss]()
     cls = {
         "sparse": losses.SparseCategoricalCrossentropy,
         "one-hot": losses.CategoricalCrossentropy,
+        "smooth": functools.partial(losses.CategoricalCrossentropy, label_smoothing=0.9),
         "binary": losses.BinaryCrossentropy,
+        "focal": losses.BinaryFocalCrossentropy,
     }[loss]
 
-    class Python(type(metrics.get("accuracy", cls(True)))):
+    class Python(type(metrics.get("accuracy", cls(from_logits=True)))):
         pass
 
-    threshold = {"threshold": 0.0} if loss == "binary" else {}
+    threshold = {"threshold": 0.0} if loss in ("binary", "focal") else {}
     names = ["accuracy", Python(**threshold), *["mse"] * (loss != "sparse")]
     model = make(layers=[Dense(columns)], loss=cls(from_logits=True), metrics=names)
     logs = model.fit(x, y, batch_size=8, epochs=2, validation_split=0.2).history
@@ -276,8 +308,8 @@ def test_metrics_by_kernel_equal_those_in_python(loss, columns, x, rng):
     pred = model.predict(x)
     if loss != "sparse":
         assert model.evaluate(x, y)["mse"] == pytest.approx(((pred - y) ** 2).mean(), rel=1e-6)
-    counted = metrics.get("accuracy", cls(True))
-    model.compile("sgd", cls(True), [counted, counted])
+    counted = metrics.get("accuracy", cls(from_logits=True))
+    model.compile("sgd", cls(from_logits=True), [counted, counted])
     once = model.evaluate(x, y)
     assert once[counted.name] == counted.result() <= 1
 
@@ -286,6 +318,31 @@ def test_ties_count_as_in_python(x):
     model = make(layers=[Dense(4, kernel_initializer="zeros")], metrics=["accuracy"], rate=1e-30)
     assert model.evaluate(x, np.zeros(50))["accuracy"] == 1  # the first of equals
     assert model.evaluate(x, np.ones(50))["accuracy"] == 0
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize("columns", [3, 16, 20])
+def test_logits_that_are_not_numbers_count_as_in_python(columns, one_hot, x):
+    # numpy.argmax takes the first NaN; and a sum of infinities is none to compare with.
+    cls = losses.CategoricalCrossentropy if one_hot else losses.SparseCategoricalCrossentropy
+    model = make(layers=[Dense(columns, dtype="float64")], loss=cls(from_logits=True))
+    model.build(x.shape[1])
+    for bias, best in (
+        ({1: np.nan}, 1),
+        ({0: np.nan, 2: np.nan}, 0),
+        ({2: np.nan, 1: 100}, 2),
+        ({1: np.inf}, 1),
+        ({2: np.inf, 0: 100}, 2),
+        ({0: -np.inf, 2: 100}, 2),
+    ):
+        model.layers[0].weights["bias"][...] = 0
+        for j, value in bias.items():
+            model.layers[0].weights["bias"][j] = value
+        for label in range(3):
+            y = np.full(50, label)
+            y = np.eye(columns)[y] if one_hot else y
+            assert not model.obstacles()
+            assert model.evaluate(x, y)["accuracy"] == (label == best)
 
 
 def test_function_as_metric(x, y):

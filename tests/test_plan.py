@@ -1,5 +1,6 @@
 """The compiled plan: the bits of the eager road, of any threads and of any build."""
 
+import functools
 import hashlib
 import itertools
 import json
@@ -42,6 +43,32 @@ LOSSES = {
     "mse": losses.MeanSquaredError,
     "binary": lambda: losses.BinaryCrossentropy(from_logits=True),
 }
+# Further losses, with arguments, the targets of `data` and the network they are tried on: one whose
+# outputs suit them, and where no loss takes in the activation (the eager road does not either).
+FURTHER = {
+    "binary-smooth": (losses.BinaryCrossentropy, (True, 0.2), "binary", "separate"),
+    "binary-probabilities": (losses.BinaryCrossentropy, (False, 0.2), "binary", "softmax last"),
+    "focal": (losses.BinaryFocalCrossentropy, (True, 0.3, 1.5, True), "binary", "separate"),
+    "focal-probabilities": (losses.BinaryFocalCrossentropy, (), "binary", "softmax last"),
+    "one-hot-smooth": (losses.CategoricalCrossentropy, (True, 0.2), "one-hot", "separate"),
+    "one-hot-probabilities": (losses.CategoricalCrossentropy, (), "one-hot", "sigmoid last"),
+    "sparse-probabilities": (losses.SparseCategoricalCrossentropy, (), "sparse", "sigmoid last"),
+    "rmse": (losses.RootMeanSquaredError, (), "mse", "separate"),
+    "sse": (losses.SumSquaredError, (), "mse", "separate"),
+    "mae": (losses.MeanAbsoluteError, (), "mse", "separate"),
+    "mape": (losses.MeanAbsolutePercentageError, (), "mse", "separate"),
+    "msle": (losses.MeanSquaredLogarithmicError, (), "binary", "sigmoid last"),
+    "huber": (losses.Huber, (0.7,), "mse", "separate"),
+    "log-cosh": (losses.LogCosh, (), "mse", "separate"),
+    "quantile": (losses.Quantile, (0.9,), "mse", "separate"),
+    "kl": (losses.KLDivergence, (), "one-hot", "softmax last"),
+    "poisson": (losses.Poisson, (), "binary", "sigmoid last"),
+    "hinge": (losses.Hinge, (), "binary", "separate"),
+    "squared-hinge": (losses.SquaredHinge, (), "binary", "separate"),
+    "categorical-hinge": (losses.CategoricalHinge, (), "one-hot", "separate"),
+    "cosine": (losses.CosineSimilarity, (), "mse", "separate"),
+    "contrastive": (losses.Contrastive, (0.8,), "binary", "sigmoid last"),
+}
 OPTIMIZERS = {
     "sgd": (optimizers.SGD, {"learning_rate": 0.1}),
     "momentum": (optimizers.Momentum, {"learning_rate": 0.05}),
@@ -81,6 +108,7 @@ NETWORKS = {
     "activation first": lambda m: [Input(FEATURES), Tanh(), Dense(m)],
     "activation last": lambda m: [Dense(5, "relu"), Dense(m), Activation("tanh")],
     "softmax last": lambda m: [Dense(5, "relu"), Dense(m, "softmax")],
+    "sigmoid last": lambda m: [Dense(5, "relu"), Dense(m, "sigmoid")],
     "frozen first": lambda m: [frozen(Dense(8, "tanh")), Dense(8, "relu"), Dense(m)],
     "frozen within": lambda m: [Dense(8, "relu"), frozen(Dense(9)), Sigmoid(), Dense(m)],
     "batch normalization": lambda m: [
@@ -187,7 +215,8 @@ def data(loss, n, m, seed=0):
         "mse": lambda: rng.normal(size=(n, m)),
         "binary": lambda: rng.integers(2, size=(n, m)),
     }
-    return rng.normal(size=(n, FEATURES)), y[loss]()
+    kind = loss if loss in LOSSES else FURTHER[loss][2]
+    return rng.normal(size=(n, FEATURES)), y[kind]()
 
 
 def eager(cls):
@@ -200,15 +229,22 @@ def eager(cls):
     return Own
 
 
-def make(network, dtype, loss, optimizer, m, own=False, metrics=None):
+def make_loss(name, **config):
+    if name in LOSSES:
+        return LOSSES[name]()
+    cls, arguments, _, _ = FURTHER[name]
+    return cls(*arguments, **config)
+
+
+def make(network, dtype, loss, optimizer, m, own=False, metrics=None, **config):
     fn.set_random_seed(5)
     layers = NETWORKS[network](m)
     for layer in layers:
         if not isinstance(layer, Input):
             layer.dtype = dtype
-    cls, config = (OPTIMIZERS | MORE_OPTIMIZERS)[optimizer]
+    cls, settings = (OPTIMIZERS | MORE_OPTIMIZERS)[optimizer]
     model = fn.Sequential(layers)
-    model.compile((eager(cls) if own else cls)(**config), LOSSES[loss](), metrics)
+    model.compile((eager(cls) if own else cls)(**settings), make_loss(loss, **config), metrics)
     model.build(FEATURES)
     assert bool(model.obstacles()) == own
     return model
@@ -222,7 +258,7 @@ def slots(model):
     return [state[name] for state in model.optimizer.slots for name in sorted(state)]
 
 
-def expect_same_bits(network, dtype, loss, optimizer, m, batch_size, weighted=False):
+def expect_same_bits(network, dtype, loss, optimizer, m, batch_size, weighted=False, **config):
     x, y = data(loss, 37, m)
     options = {"batch_size": batch_size, "epochs": 2}
     if weighted:
@@ -231,7 +267,7 @@ def expect_same_bits(network, dtype, loss, optimizer, m, batch_size, weighted=Fa
             options["class_weight"] = {0: 0.5, 1: 3}
     found, reported = [], []
     for own in (False, True):
-        model = make(network, dtype, loss, optimizer, m, own)
+        model = make(network, dtype, loss, optimizer, m, own, **config)
         before = model.get_weights()
         history = model.fit(x, y, **options).history
         found.append((bits(model.get_weights()), bits(slots(model)), model.optimizer.iterations))
@@ -244,6 +280,7 @@ def expect_same_bits(network, dtype, loss, optimizer, m, batch_size, weighted=Fa
         assert any(changed)
     assert found[0] == found[1]
     np.testing.assert_allclose(*reported, rtol=10 * np.finfo(dtype).eps)
+    return reported
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -270,6 +307,30 @@ def test_the_same_for_any_batch_size_and_weights(loss, batch_size):
         expect_same_bits("separate", dtype, loss, "momentum", columns, batch_size, weighted=True)
 
 
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
+@pytest.mark.parametrize("columns", [3, 17])
+@pytest.mark.parametrize("loss", FURTHER)
+@both_dtypes
+def test_further_losses_on_both_roads(dtype, loss, columns, reduction):
+    options = {"batch_size": 8, "weighted": columns == 17, "reduction": reduction}
+    optimizer = "adagrad" if reduction == "sum" else "momentum"  # sums may take great steps
+    reported = expect_same_bits(FURTHER[loss][3], dtype, loss, optimizer, columns, **options)
+    assert np.isfinite(reported).all()  # NaN everywhere would be the same bits too
+
+
+def test_every_loss_is_tried():
+    tried = {type(make_loss(name)).__name__ for name in (*LOSSES, *FURTHER)}
+    assert {"Loss", "get", "Triplet"} | tried == set(losses.__all__)
+    # The gradient of a triplet runs back into other rows.
+    model = fn.Sequential([Dense(3)])
+    model.compile("sgd", "triplet")
+    model.build(FEATURES)
+    assert model.obstacles() == ["loss triplet"]
+    x, labels = np.random.default_rng(0).normal(size=(40, FEATURES)), np.arange(40) % 4
+    logs = model.fit(x + labels[:, None], labels, batch_size=20, epochs=20).history
+    assert logs["loss"][-1] < logs["loss"][0]
+
+
 # ---- the numeric contract --------------------------------------------------------------------
 
 
@@ -285,7 +346,7 @@ def digests(threads):
             x, y = rng.normal(size=(2, 200, 100))
             model.fit(x, y, batch_size=64, epochs=1)
             found[f"{dtype} normalized"] = bits([*model.get_weights(), model.predict(x)])
-        for dtype, loss in itertools.product(("float32", "float64"), LOSSES):
+        for dtype, loss in itertools.product(("float32", "float64"), (*LOSSES, "rmse")):
             model = make("separate", dtype, loss, "adagrad", 10)
             x, y = data(loss, 90, 10)
             model.fit(x, y, batch_size=16, epochs=2)
@@ -295,7 +356,7 @@ def digests(threads):
                 sizes = (300, 200) if activation == "relu" else (150, 33)
                 layers = [Dense(size, activation, dtype=dtype) for size in sizes]
                 model = fn.Sequential([*layers, Dense(10, dtype=dtype)])
-                model.compile(optimizers.Momentum(0.02), LOSSES[loss]())
+                model.compile(optimizers.Momentum(0.02), make_loss(loss))
                 _, y = data(loss, 200, 10)
                 model.fit(rng.normal(size=(200, 100)), y, batch_size=64, epochs=1)
                 found[f"{dtype} {loss} {activation}"] = bits(model.get_weights())
@@ -584,10 +645,15 @@ def test_training_against_numpy(dtype, activation, loss, optimizer):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
 
 
+SMOOTH = functools.partial(losses.CategoricalCrossentropy, label_smoothing=0.1)
+
+
 @pytest.mark.parametrize("last, loss, y", [
     ("softmax", losses.SparseCategoricalCrossentropy, [0, 2, 1]),
     ("softmax", losses.CategoricalCrossentropy, [[1, 0, 0], [0, 0.5, 0.5], [0, 1, 0]]),
     ("sigmoid", losses.BinaryCrossentropy, [[1, 0, 0], [0, 1, 1], [0.5, 1, 0]]),
+    ("sigmoid", losses.BinaryFocalCrossentropy, [[1, 0, 0], [0, 1, 1], [0.5, 1, 0]]),
+    ("softmax", SMOOTH, [[1, 0, 0], [0, 0, 1], [0, 1, 0]]),
 ])  # fmt: skip
 def test_probabilities_and_logits_train_alike(last, loss, y):
     # The plan computes a loss on probabilities from the logits before them.

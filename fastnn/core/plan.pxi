@@ -86,7 +86,14 @@ cdef void gather_kernel(void* args, const Step* step, int tid, int nthreads) noe
             a.weights[i] = a.weight_source[at]
 
 
+cdef enum Total:
+    TOTAL_OF_ROWS   # the sum of the rows' losses: the batch's loss is their mean
+    TOTAL_OF_SUM    # the batch's loss is their sum, and counts for each of its rows
+    TOTAL_OF_ROOT   # it is the root of their mean
+    TOTAL_OF_ROOT_OF_SUM
+
 cdef struct Tally:
+    int total
     Py_ssize_t rows
     const real* values    # IN (rows,)
     const real* hits      # IN (rows,) or NULL
@@ -97,12 +104,18 @@ cdef struct Tally:
 cdef void tally_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
     cdef Tally* a = <Tally*>args
     cdef Py_ssize_t i
-    cdef double loss_sum = 0, right = 0
+    cdef double loss_sum, right = 0
     if tid != 0:
         return
-    for i in range(a.rows):
-        loss_sum += a.values[i] if a.weights == NULL else <double>a.weights[i] * a.values[i]
-        if a.hits != NULL:
+    loss_sum = weighted_sum(a.values, a.weights, a.rows)
+    if a.total == TOTAL_OF_SUM:
+        loss_sum *= a.rows
+    elif a.total == TOTAL_OF_ROOT:
+        loss_sum = sqrt(loss_sum / a.rows) * a.rows
+    elif a.total == TOTAL_OF_ROOT_OF_SUM:
+        loss_sum = sqrt(loss_sum) * a.rows
+    if a.hits != NULL:
+        for i in range(a.rows):
             right += a.hits[i]
     a.loss += loss_sum
     a.right += right
@@ -135,6 +148,7 @@ cdef class Plan:
     cdef list arrays
     cdef Gather* source
     cdef Loss* loss_args
+    cdef bint summed      # the loss is the sum over a mini-batch, not the mean
     cdef Tally* tally_args
     cdef CopyOut* output_args
     cdef bint running
@@ -571,14 +585,18 @@ cdef class Plan:
         self.output_args = a
         self.arrays.append(y)
 
-    def loss(self, int code, real[:, :] y_pred, Py_ssize_t cols, int64_t[::1] labels,
-             real[:, :] y_true, real[::1] weights, real[::1] values, real[::1] hits,
-             real[:, :] gradient):
-        """The loss of each row, the gradient of their mean (train), and the running sums."""
+    def loss(self, int code, tuple numbers, bint summed, real[:, :] y_pred, Py_ssize_t cols,
+             int64_t[::1] labels, real[:, :] y_true, real[::1] weights, real[::1] values,
+             real[::1] hits, real[:, :] gradient):
+        """The loss of each row, the gradient of their mean, or sum (train), and the running sums."""
         cdef Loss* a = <Loss*>self.add(loss_kernel, sizeof(Loss), TRAIN | TEST, True)
         cdef Tally* t
+        cdef int k
         self.count_rows(&a.rows)
         a.code, a.cols, a.padded = code, cols, True
+        for k in range(len(numbers)):
+            a.numbers[k] = <double>numbers[k]
+        self.summed = summed
         a.y_pred, a.ldpred = &y_pred[0, 0], ld(y_pred)
         if labels is not None:
             a.labels = &labels[0]
@@ -589,9 +607,14 @@ cdef class Plan:
             a.hits = &hits[0]
         if gradient is not None:
             a.gradient, a.ldgradient = &gradient[0, 0], ld(gradient)
+        if code == ROOT_MEAN_SQUARED_ERROR and gradient is not None:
+            (<Root*>self.add(root_kernel, sizeof(Root), TRAIN, True)).loss = a
         t = <Tally*>self.add(tally_kernel, sizeof(Tally), TRAIN | TEST, False)
         self.count_rows(&t.rows)
         t.values, t.hits = a.values, a.hits
+        t.total = TOTAL_OF_SUM if summed else TOTAL_OF_ROWS
+        if code == ROOT_MEAN_SQUARED_ERROR:
+            t.total = TOTAL_OF_ROOT_OF_SUM if summed else TOTAL_OF_ROOT
         self.loss_args, self.tally_args = a, t
         self.arrays.append((y_pred, labels, y_true, weights, values, hits, gradient))
 
@@ -701,7 +724,7 @@ cdef class Plan:
             if self.ops[o].rows != NULL:
                 self.ops[o].rows[0] = rows
         if self.loss_args != NULL:
-            self.loss_args.scale = <real>(1.0 / rows)
+            self.loss_args.scale = <real>(1.0 if self.summed else 1.0 / rows)
         return 0
 
     cdef int reserve_scratch(self, int threads) except -1:

@@ -26,9 +26,33 @@ lanes = LANES
 
 ACTIVATIONS = {"linear": LINEAR, "sigmoid": SIGMOID, "tanh": TANH, "relu": RELU, "exp": EXP, "log": LOG}
 ROW_ACTIVATIONS = {"softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX}
-LOSSES = {"sparse_softmax_crossentropy": SPARSE_SOFTMAX_CROSSENTROPY,
-          "softmax_crossentropy": SOFTMAX_CROSSENTROPY, "mean_squared_error": MEAN_SQUARED_ERROR,
-          "binary_crossentropy": BINARY_CROSSENTROPY}
+LOSSES = {
+    "sparse_softmax_crossentropy": SPARSE_SOFTMAX_CROSSENTROPY,
+    "softmax_crossentropy": SOFTMAX_CROSSENTROPY,
+    "sparse_crossentropy_of_probabilities": SPARSE_CROSSENTROPY_OF_PROBABILITIES,
+    "crossentropy_of_probabilities": CROSSENTROPY_OF_PROBABILITIES,
+    "binary_crossentropy": BINARY_CROSSENTROPY,
+    "binary_crossentropy_of_probabilities": BINARY_CROSSENTROPY_OF_PROBABILITIES,
+    "binary_focal_crossentropy": BINARY_FOCAL,
+    "binary_focal_crossentropy_of_probabilities": BINARY_FOCAL_OF_PROBABILITIES,
+    "mean_squared_error": MEAN_SQUARED_ERROR,
+    "root_mean_squared_error": ROOT_MEAN_SQUARED_ERROR,
+    "sum_squared_error": SUM_SQUARED_ERROR,
+    "mean_absolute_error": MEAN_ABSOLUTE_ERROR,
+    "mean_absolute_percentage_error": MEAN_ABSOLUTE_PERCENTAGE_ERROR,
+    "mean_squared_logarithmic_error": MEAN_SQUARED_LOGARITHMIC_ERROR,
+    "huber": HUBER,
+    "log_cosh": LOG_COSH,
+    "quantile": QUANTILE,
+    "kl_divergence": KL_DIVERGENCE,
+    "poisson": POISSON,
+    "hinge": HINGE,
+    "squared_hinge": SQUARED_HINGE,
+    "categorical_hinge": CATEGORICAL_HINGE,
+    "cosine_similarity": COSINE_SIMILARITY,
+    "contrastive": CONTRASTIVE,
+    "triplet": TRIPLET,
+}
 UPDATES = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adagrad": ADAGRAD, "rmsprop": RMSPROP,
            "rmsprop_momentum": RMSPROP_MOMENTUM, "rmsprop_centered": RMSPROP_CENTERED,
            "rmsprop_centered_momentum": RMSPROP_CENTERED_MOMENTUM, "adadelta": ADADELTA, "adam": ADAM,
@@ -288,25 +312,30 @@ def column_sum(x, out, int threads):
     return out
 
 
-def loss(int code, y_pred, y_true, weights, scale, int threads):
+def loss(int code, tuple numbers, y_pred, y_true, weights, scale, int threads):
     """Return (the loss of each row, the gradient of scale * sum_i weights_i * loss_i by y_pred).
 
-    y_true: int64 labels for the sparse code, else like y_pred. weights, or None; scale, or None for one
-    by the number of rows. Rows may be apart.
+    numbers: at most LOSS_NUMBERS floats. y_true: int64 labels for the codes that take them, else like
+    y_pred. weights, or None; scale, or None for one by the number of rows. Rows may be apart.
+    ROOT_MEAN_SQUARED_ERROR: the gradient of the root of that sum.
     """
     cdef View pred, true, weight, value, slope, like
     cdef Loss a
-    if not view_matrix(y_pred, &pred):
+    cdef Root root
+    cdef int k
+    if len(numbers) > LOSS_NUMBERS or not view_matrix(y_pred, &pred):
         return None
     memset(&a, 0, sizeof(a))
+    for k in range(len(numbers)):
+        a.numbers[k] = <double>numbers[k]
     a.code, a.rows, a.cols = code, pred.rows, pred.cols
     a.scale = <real>(1.0 / a.rows if scale is None else <double>scale)
     a.y_pred, a.ldpred = pred.data, pred.ld
-    if code == SPARSE_SOFTMAX_CROSSENTROPY:
+    if takes_labels(code):
         if not (view(y_true, &true, False, b"lq", sizeof(int64_t)) and is_vector(&true, a.rows)):
             return None
         a.labels = <const int64_t*>true.data
-        if not labels_within(a.labels, a.rows, a.cols):
+        if code != TRIPLET and not labels_within(a.labels, a.rows, a.cols):
             return None
     else:
         if not (view_matrix(y_true, &true) and same_shape(&true, &pred)):
@@ -319,10 +348,34 @@ def loss(int code, y_pred, y_true, weights, scale, int threads):
     like.axes, like.shape[0] = 1, a.rows
     values, gradient = output(None, &like, &value), output(None, &pred, &slope)
     a.values, a.gradient, a.ldgradient = value.data, slope.data, slope.ld
+    if code == TRIPLET:
+        run_triplet(&a, threads)
+        return values, gradient
     threads = threads_for_rows(a.rows, a.cols, threads)
     with nogil:
         run(loss_kernel, &a, NULL, threads)
+        if code == ROOT_MEAN_SQUARED_ERROR:
+            root.loss = &a
+            run(root_kernel, &root, NULL, threads)
     return values, gradient
+
+
+cdef int run_triplet(Loss* a, int threads) except -1:
+    cdef Triplet b
+    cdef char* block = <char*>malloc(a.rows * 2 * (sizeof(Py_ssize_t) + sizeof(real)))
+    if block == NULL:
+        raise MemoryError(f"loss: no memory for the triplets of {a.rows} rows")
+    b.loss = a
+    b.positive = <Py_ssize_t*>block
+    b.negative = b.positive + a.rows
+    b.far = <real*>(b.negative + a.rows)
+    b.near = b.far + a.rows
+    threads = useful_threads(<double>a.rows * a.rows * max(a.cols, 32), CHEAP_WORK_PER_THREAD, threads)
+    with nogil:
+        run(triplet_search_kernel, &b, NULL, threads)
+        run(triplet_gradient_kernel, &b, NULL, threads)
+        free(block)
+    return 0
 
 
 cdef bint labels_within(const int64_t* labels, Py_ssize_t n, Py_ssize_t classes) noexcept nogil:

@@ -41,16 +41,23 @@ cdef inline void put_block(vec* columns, real* y, Py_ssize_t ldy, Py_ssize_t row
             memcpy(y + i * ldy, copy + i * LANES, (LANES if padded else cols) * sizeof(real))
 
 
-cdef inline void block_exp(vec* columns, Py_ssize_t cols, vec* most, vec* total) noexcept nogil:
-    """columns = exp(columns - most), most their greatest, total their sum; lane by lane."""
+cdef inline vec block_max(vec* columns, Py_ssize_t cols) noexcept nogil:
+    """The greatest of the columns, lane by lane (which it is, with NaN among them, does not matter)."""
     cdef Py_ssize_t j
-    most[0] = columns[0]
+    cdef vec most = columns[0]
     for j in range(1, cols):
-        most[0] = vmax(columns[j], most[0])
-    total[0] = vset(0)
+        most = vmax(columns[j], most)
+    return most
+
+
+cdef inline vec block_exp(vec* columns, Py_ssize_t cols, vec most) noexcept nogil:
+    """columns = exp(columns - most), most their greatest; returns their sum, lane by lane."""
+    cdef Py_ssize_t j
+    cdef vec total = vset(0)
     for j in range(cols):
-        vexp(columns[j] - most[0], &columns[j])
-        total[0] = total[0] + columns[j]
+        vexp(columns[j] - most, &columns[j])
+        total = total + columns[j]
+    return total
 
 
 cdef inline vec row_max(const real* x, Py_ssize_t cols, bint beyond) noexcept nogil:
@@ -119,7 +126,8 @@ cdef void softmax_blocks(Softmax* a, Py_ssize_t i, Py_ssize_t i1) noexcept nogil
         if a.log:
             for j in range(a.cols):
                 shifted[j] = columns[j]
-        block_exp(columns, a.cols, &most, &total)
+        most = block_max(columns, a.cols)
+        total = block_exp(columns, a.cols, most)
         if a.log:
             vlog(total, &total)
             for j in range(a.cols):

@@ -110,7 +110,7 @@ def accuracy(loss: losses.Loss | None) -> MeanMetric:
         return SparseCategoricalAccuracy()
     if isinstance(loss, losses.CategoricalCrossentropy):
         return CategoricalAccuracy()
-    if isinstance(loss, losses.BinaryCrossentropy):
+    if isinstance(loss, (losses.BinaryCrossentropy, losses.BinaryFocalCrossentropy)):
         return BinaryAccuracy(threshold=0.0 if loss.from_logits else 0.5)
     return AccuracyByShape()
 
