@@ -293,7 +293,7 @@ DECLINED = {
 @pytest.mark.parametrize("bad", DECLINED.values(), ids=DECLINED)
 def test_the_core_declines(bad):
     fit, out, vector = X.copy(), np.full_like(X, 7), np.full(4, 7, "f")
-    square, weights = np.full((3, 3), 7, "f"), X.copy()
+    square, weights, three = np.full((3, 3), 7, "f"), X.copy(), np.ones(3, "f")
     calls = [
         CORE.activate(RELU, bad, out, 1),
         CORE.activate_gradient(RELU, bad, fit, out, 1),
@@ -302,14 +302,48 @@ def test_the_core_declines(bad):
         CORE.update(CORE.UPDATES["sgd"], (0.1,), weights, bad, (), 1),
         CORE.update(CORE.UPDATES["momentum"], (0.1, 0.9), weights, fit, (bad,), 1),
     ]
+    calls += [
+        CORE.affine(bad, vector, vector, vector, out, 1),
+        CORE.affine(fit, bad, None, None, out, 1),
+        CORE.prelu(bad, vector, out, 1),
+        CORE.prelu(fit, bad, out, 1),
+        CORE.prelu_gradient(fit, bad, fit, 1),
+        CORE.batch_normalization_gradient(fit, bad, vector, None, fit, 0.1, False, 1),
+        CORE.batch_normalization_gradient(fit, vector, bad, None, fit, 0.1, False, 1),
+        CORE.layer_normalization_gradient(fit, bad, three, None, fit, 1),
+        CORE.layer_normalization_gradient(fit, three, bad, None, fit, 1),
+        CORE.multiply(bad, fit, out, 1),
+        CORE.multiply(fit, bad, out, 1),
+    ]
     if bad is not None:
         calls += [
+            CORE.affine(fit, vector, bad, None, out, 1),
+            CORE.affine(fit, vector, None, bad, out, 1),
+            CORE.affine(fit, vector, None, None, bad, 1),
+            CORE.prelu(fit, vector, bad, 1),
+            CORE.batch_normalization(fit, bad, None, 0.1, 1),
+            CORE.batch_normalization(fit, None, bad, 0.1, 1),
+            CORE.batch_normalization_gradient(fit, vector, vector, bad, fit, 0.1, False, 1),
+            CORE.layer_normalization(fit, bad, None, 0.1, 1),
+            CORE.layer_normalization(fit, None, bad, 0.1, 1),
+            CORE.layer_normalization_gradient(fit, three, three, bad, fit, 1),
+            CORE.multiply(fit, fit, bad, 1),
             CORE.activate(RELU, fit, bad, 1),
             CORE.dense_forward(fit, X.T.copy(), bad, RELU, square, 1),
             CORE.loss(CORE.LOSSES["mean_squared_error"], (), fit, fit, bad, None, 1),
         ]
     if bad is not DECLINED["rows_apart"]:
         calls += [
+            CORE.prelu_gradient(bad, vector, fit, 1),
+            CORE.prelu_gradient(fit, vector, bad, 1),
+            CORE.batch_normalization(bad, None, None, 0.1, 1),
+            CORE.batch_normalization_gradient(bad, vector, vector, None, fit, 0.1, False, 1),
+            CORE.batch_normalization_gradient(fit, vector, vector, None, bad, 0.1, False, 1),
+            CORE.layer_normalization(bad, None, None, 0.1, 1),
+            CORE.layer_normalization_gradient(bad, three, three, None, fit, 1),
+            CORE.layer_normalization_gradient(fit, three, three, None, bad, 1),
+            CORE.dropout(bad, 0.5, 0, 0, 1),
+            CORE.gaussian_noise(bad, 0.5, 0, 0, 1),
             CORE.matmul(bad, fit, False, True, square, 1),
             CORE.matmul(fit, bad, False, True, square, 1),
             CORE.dense_forward(bad, X.T.copy(), None, RELU, square, 1),
@@ -331,6 +365,16 @@ def test_the_core_declines_what_does_not_fit():
         CORE.activate(RELU, fit, out[:2], 1),
         CORE.activate(RELU, fit, out.reshape(4, 3), 1),
         CORE.activate(RELU, fit.ravel()[:-1], fit.ravel()[1:], 1),
+        CORE.affine(fit, fit[0], None, None, fit, 1),
+        CORE.affine(fit, out[0], None, None, read_only(out), 1),
+        CORE.affine(fit, out[0], None, None, out[:2], 1),
+        CORE.affine(fit, out[0, :3], None, None, None, 1),
+        CORE.affine(fit[1:], X[0], None, None, fit[:-1], 1),
+        CORE.prelu(fit, fit[0], fit, 1),
+        CORE.prelu_gradient(fit, X[0], out[:2], 1),
+        CORE.batch_normalization(fit, out[0, :3], None, 0.1, 1),
+        CORE.layer_normalization_gradient(fit, X[0], X[0], None, out, 1),
+        CORE.multiply(fit, out[:2], None, 1),
         CORE.matmul(fit, fit, False, False, None, 1),
         CORE.matmul(fit, fit, 0, True, None, 1),
         CORE.matmul(fit, fit[:, :3], True, False, fit, 1),
@@ -344,7 +388,7 @@ def test_the_core_declines_what_does_not_fit():
         CORE.update(momentum, (0.1, 0.9), fit, fit, (out,), 1),
         CORE.update(momentum, (0.1, 0.9), read_only(fit), out, (X.copy(),), 1),
         CORE.update(momentum, (0.1, 0.9), fit, X, (read_only(out),), 1),
-    ] == [None] * 17
+    ] == [None] * 27
     np.testing.assert_array_equal(fit, X)
     np.testing.assert_array_equal(out, X)
 

@@ -48,32 +48,32 @@ cdef inline forced batch_norm_strip(const int nv, BatchNorm* a, Py_ssize_t j) no
         total[v] = vset(0)
     for i in range(a.rows):
         for v in range(nv):
-            total[v] = total[v] + row_vector(a.x + i * a.ldx, j + v * VW, cols, a.padded, 0)
+            total[v] = total[v] + strip_vector(nv, a.x + i * a.ldx, j + v * VW, cols, a.padded, 0)
     for v in range(nv):
         mean[v] = total[v] / n
         total[v] = vset(0)
     for i in range(a.rows):
         for v in range(nv):
-            d = row_vector(a.x + i * a.ldx, j + v * VW, cols, a.padded, 0) - mean[v]
+            d = strip_vector(nv, a.x + i * a.ldx, j + v * VW, cols, a.padded, 0) - mean[v]
             total[v] = vfma(d, d, total[v])
     for v in range(nv):
         at = j + v * VW
         variance = total[v] / n
-        put_row_vector(a.mean, at, cols, a.padded, mean[v])
-        put_row_vector(a.variance, at, cols, a.padded, variance)
+        put_strip_vector(nv, a.mean, at, cols, a.padded, mean[v])
+        put_strip_vector(nv, a.variance, at, cols, a.padded, variance)
         if a.moving_mean != NULL:
-            d = row_vector(a.moving_mean, at, cols, a.padded, 0)
-            put_row_vector(a.moving_mean, at, cols, a.padded, moved(d, mean[v], a.momentum, a.rest))
-            d = row_vector(a.moving_variance, at, cols, a.padded, 0)
-            put_row_vector(a.moving_variance, at, cols, a.padded,
+            d = strip_vector(nv, a.moving_mean, at, cols, a.padded, 0)
+            put_strip_vector(nv, a.moving_mean, at, cols, a.padded, moved(d, mean[v], a.momentum, a.rest))
+            d = strip_vector(nv, a.moving_variance, at, cols, a.padded, 0)
+            put_strip_vector(nv, a.moving_variance, at, cols, a.padded,
                            moved(d, variance, a.momentum, a.rest))
         scale[v] = numbers_of(a.gamma, at, cols, a.padded, 1) * inverse_deviation(variance, a.epsilon)
         beta[v] = numbers_of(a.beta, at, cols, a.padded, 0)
     for i in range(a.rows):
         for v in range(nv):
             at = j + v * VW
-            d = row_vector(a.x + i * a.ldx, at, cols, a.padded, 0) - mean[v]
-            put_row_vector(a.out + i * a.ldout, at, cols, a.padded, vfma(d, scale[v], beta[v]))
+            d = strip_vector(nv, a.x + i * a.ldx, at, cols, a.padded, 0) - mean[v]
+            put_strip_vector(nv, a.out + i * a.ldout, at, cols, a.padded, vfma(d, scale[v], beta[v]))
     if a.activation != LINEAR:
         activate_block(a.activation, a.out + j, a.ldout, a.out + j, a.ldout, a.rows,
                        min(nv * VW, cols - j))
@@ -101,24 +101,24 @@ cdef inline forced batch_norm_gradient_strip(const int nv, BatchNorm* a, Py_ssiz
     cdef vec d, dy, inverse, n = vset(<real>a.rows)
     cdef int v
     for v in range(nv):
-        mean[v] = row_vector(a.mean, j + v * VW, cols, a.padded, 0)
+        mean[v] = strip_vector(nv, a.mean, j + v * VW, cols, a.padded, 0)
         dgamma[v] = vset(0)
         dbeta[v] = vset(0)
     for i in range(a.rows):
         for v in range(nv):
             at = j + v * VW
-            d = row_vector(a.x + i * a.ldx, at, cols, a.padded, 0) - mean[v]
-            dy = row_vector(a.dy + i * a.lddy, at, cols, a.padded, 0)
+            d = strip_vector(nv, a.x + i * a.ldx, at, cols, a.padded, 0) - mean[v]
+            dy = strip_vector(nv, a.dy + i * a.lddy, at, cols, a.padded, 0)
             dgamma[v] = vfma(d, dy, dgamma[v])
             dbeta[v] = dbeta[v] + dy
     for v in range(nv):
         at = j + v * VW
-        inverse = inverse_deviation(row_vector(a.variance, at, cols, a.padded, 1), a.epsilon)
+        inverse = inverse_deviation(strip_vector(nv, a.variance, at, cols, a.padded, 1), a.epsilon)
         dgamma[v] = dgamma[v] * inverse
         if a.dgamma != NULL:
-            put_row_vector(a.dgamma, at, cols, a.padded, dgamma[v])
+            put_strip_vector(nv, a.dgamma, at, cols, a.padded, dgamma[v])
         if a.dbeta != NULL:
-            put_row_vector(a.dbeta, at, cols, a.padded, dbeta[v])
+            put_strip_vector(nv, a.dbeta, at, cols, a.padded, dbeta[v])
         scale[v] = numbers_of(a.gamma, at, cols, a.padded, 1) * inverse
         dgamma[v] = dgamma[v] * inverse / n
         dbeta[v] = dbeta[v] / n
@@ -127,11 +127,11 @@ cdef inline forced batch_norm_gradient_strip(const int nv, BatchNorm* a, Py_ssiz
     for i in range(a.rows):
         for v in range(nv):
             at = j + v * VW
-            dy = row_vector(a.dy + i * a.lddy, at, cols, a.padded, 0)
+            dy = strip_vector(nv, a.dy + i * a.lddy, at, cols, a.padded, 0)
             if not a.constant:
-                d = row_vector(a.x + i * a.ldx, at, cols, a.padded, 0) - mean[v]
+                d = strip_vector(nv, a.x + i * a.ldx, at, cols, a.padded, 0) - mean[v]
                 dy = vfma(-d, dgamma[v], dy - dbeta[v])
-            put_row_vector(a.out + i * a.ldout, at, cols, a.padded, scale[v] * dy)
+            put_strip_vector(nv, a.out + i * a.ldout, at, cols, a.padded, scale[v] * dy)
 
 
 cdef void batch_norm_gradient_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
@@ -288,15 +288,15 @@ cdef inline forced layer_norm_weights_strip(const int nv, LayerNorm* a, Py_ssize
         inverse = vset(a.inverse[i])
         for v in range(nv):
             at = j + v * VW
-            d = (row_vector(a.x + i * a.ldx, at, a.cols, a.padded, 0) - mean) * inverse
-            dy = row_vector(a.dy + i * a.lddy, at, a.cols, a.padded, 0)
+            d = (strip_vector(nv, a.x + i * a.ldx, at, a.cols, a.padded, 0) - mean) * inverse
+            dy = strip_vector(nv, a.dy + i * a.lddy, at, a.cols, a.padded, 0)
             dgamma[v] = vfma(d, dy, dgamma[v])
             dbeta[v] = dbeta[v] + dy
     for v in range(nv):
         if a.dgamma != NULL:
-            put_row_vector(a.dgamma, j + v * VW, a.cols, a.padded, dgamma[v])
+            put_strip_vector(nv, a.dgamma, j + v * VW, a.cols, a.padded, dgamma[v])
         if a.dbeta != NULL:
-            put_row_vector(a.dbeta, j + v * VW, a.cols, a.padded, dbeta[v])
+            put_strip_vector(nv, a.dbeta, j + v * VW, a.cols, a.padded, dbeta[v])
 
 
 cdef void layer_norm_weights_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
