@@ -269,6 +269,9 @@ def test_constant_columns_are_zero_after_adapt(rng):
     model.build(3)
     layer.adapt(x + 1)
     assert (model.layers[0](x + 1)[:, 1] == 0).all()
+    outputs = model.predict(x + 1)
+    assert not model.obstacles() and np.isfinite(outputs).all()
+    np.testing.assert_array_equal(outputs, model(x + 1))
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ cdef inline forced prelu_gradient_strip(const int nv, Columns* a, Py_ssize_t j) 
             if a.map.out != NULL:
                 # 0 at 0, as for ReLU; NaN in x shows in dx.
                 put_strip_vector(nv, a.map.out + i * a.map.ldout, at, cols, a.padded,
-                               vif_gt(x, zero, dy, vif_gt(zero, x, alpha[v] * dy, x)))
+                                 vif_gt(x, zero, dy, vif_gt(zero, x, alpha[v] * dy, x)))
     if a.dscale != NULL:
         for v in range(nv):
             put_strip_vector(nv, a.dscale, j + v * VW, cols, a.padded, total[v])

@@ -66,7 +66,7 @@ cdef inline forced batch_norm_strip(const int nv, BatchNorm* a, Py_ssize_t j) no
             put_strip_vector(nv, a.moving_mean, at, cols, a.padded, moved(d, mean[v], a.momentum, a.rest))
             d = strip_vector(nv, a.moving_variance, at, cols, a.padded, 0)
             put_strip_vector(nv, a.moving_variance, at, cols, a.padded,
-                           moved(d, variance, a.momentum, a.rest))
+                             moved(d, variance, a.momentum, a.rest))
         scale[v] = numbers_of(a.gamma, at, cols, a.padded, 1) * inverse_deviation(variance, a.epsilon)
         beta[v] = numbers_of(a.beta, at, cols, a.padded, 0)
     for i in range(a.rows):
