@@ -30,6 +30,7 @@ from fastnn import (  # isort: skip
     plotting,
     reference,
     regularizers,
+    schedules,
 )
 from fastnn.layers import Input
 from fastnn.model import Sequential
@@ -56,6 +57,7 @@ __all__ = [
     "plotting",
     "reference",
     "regularizers",
+    "schedules",
     "set_num_threads",
     "set_random_seed",
     "show_config",

@@ -36,8 +36,12 @@ class Part:
         return None if self._rewritten else self._kernel
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this part again; parts among them as names or dicts."""
-        return {name: _as_identifier(getattr(self, name)) for name in _arguments(type(self))}
+        """Return the arguments that make this part again.
+
+        Built-in parts among them become names or dicts; a user's own stays as it is, since no
+        table knows its name.
+        """
+        return {name: as_identifier(getattr(self, name)) for name in _arguments(type(self))}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -113,5 +117,11 @@ def _arguments(cls: type[Part]) -> dict[str, Any]:
     }
 
 
-def _as_identifier(value: Any) -> Any:
-    return value.identifier() if isinstance(value, Part) else value
+def as_identifier(value: Any) -> Any:
+    """Return what stands for a built-in part in a configuration; anything else as it is."""
+    return value.identifier() if isinstance(value, Part) and is_built_in(value) else value
+
+
+def is_built_in(part: Part) -> bool:
+    """Whether the part's class is one of fastnn's own."""
+    return type(part).__module__.partition(".")[0] == __package__

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _dispatch, _steps, kernels
+from fastnn import _dispatch, _steps, kernels, schedules
 from fastnn import _validate as check
-from fastnn._parts import Part, find, snake_case
+from fastnn._parts import Part, as_identifier, find, snake_case
 
 __all__ = [
     "AdaGrad",
@@ -66,7 +66,8 @@ class Optimizer(Part):
     Parameters
     ----------
     learning_rate : float or callable
-        Positive; or a schedule, called with the number of updates before this one.
+        Positive; or a schedule, called with the number of updates before this one; or the dict
+        that stands for one of `fastnn.schedules`.
     weight_decay : float, optional
         At least 0: ``w -= learning_rate * weight_decay * w``, apart from the gradient.
     clipnorm, clipvalue, global_clipnorm : float, optional
@@ -124,8 +125,10 @@ class Optimizer(Part):
         return float(self._learning_rates(np.array([self.iterations]))[0])
 
     @learning_rate.setter
-    def learning_rate(self, value: float | Schedule) -> None:
-        if not callable(value):
+    def learning_rate(self, value: float | Schedule | Mapping[str, Any]) -> None:
+        if isinstance(value, Mapping):
+            value = schedules.get(value, "learning_rate")
+        elif not callable(value):
             value = check.positive_rate(value, "learning_rate")
         self._learning_rate = value
 
@@ -140,8 +143,9 @@ class Optimizer(Part):
         return self.clipnorm is not None or self.global_clipnorm is not None
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this optimizer again; a schedule as it is."""
-        return super().get_config() | {"learning_rate": self._learning_rate} | self._common()
+        """Return the arguments that make this optimizer again; a function as it is."""
+        rate = as_identifier(self._learning_rate)
+        return super().get_config() | {"learning_rate": rate} | self._common()
 
     def __repr__(self) -> str:
         names = [*inspect.signature(type(self)).parameters, *self._common()]
@@ -159,12 +163,23 @@ class Optimizer(Part):
     def _learning_rates(self, iterations: np.ndarray) -> np.ndarray:
         if not callable(self._learning_rate):
             return np.full(len(iterations), self._learning_rate)
-        return np.array(
-            [
-                check.non_negative_rate(self._learning_rate(i), f"learning_rate at iteration {i}")
-                for i in map(int, iterations)
-            ]
-        )
+        rates = getattr(self._learning_rate, "rates", None)
+        if rates is None:
+            return np.array(
+                [
+                    check.non_negative_rate(
+                        self._learning_rate(i), f"learning_rate at iteration {i}"
+                    )
+                    for i in map(int, iterations)
+                ]
+            )
+        found = check.as_vector(rates(iterations), "learning_rate", np.float64, len(iterations))
+        wrong = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
+        if wrong.size:
+            check.non_negative_rate(
+                found[wrong[0]].item(), f"learning_rate at iteration {iterations[wrong[0]]}"
+            )
+        return found
 
     def _numbers(self, step: np.ndarray, rate: np.ndarray) -> tuple[Any, ...]:
         """Return the kernel's numbers: arrays like `step` (from 1) and `rate`, or floats."""
