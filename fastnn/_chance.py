@@ -18,6 +18,7 @@ class Drawing(Layer):
     """
 
     elementwise = True
+    lasting = ("key", "draws")
 
     def __init__(
         self, seed: int | None = None, name: str | None = None, dtype: DTypeLike | None = None

@@ -150,6 +150,10 @@ class Layer(Part):
     """
 
     _formula = ("build", "forward", "backward")
+
+    # Attributes, numbers or strings, that last from pass to pass beside the weights: a file of the
+    # model keeps them.
+    lasting: ClassVar[tuple[str, ...]] = ()
     # Names of further attributes that the compiled plan of a network depends on.
     lowered_by: ClassVar[tuple[str, ...]] = ()
     elementwise = False

@@ -270,7 +270,8 @@ class Sequential:
         y : array_like
             Targets, as the loss wants them.
         batch_size : int
-            Rows in a mini-batch; the last one of an epoch may be shorter.
+            Rows in a mini-batch; the last one of an epoch may be shorter. Of no effect with an
+            optimizer that takes all rows at once (`optimizers.LBFGS`).
         epochs : int
             The number of the last epoch, counted from 1; see `initial_epoch`.
         verbose : {"auto", 0, 1, 2}
@@ -291,7 +292,8 @@ class Sequential:
         -------
         History
             ``history.history`` holds, for each epoch, the loss and metrics over its batches (as
-            they were while the weights moved) and over the validation data (``val_…``).
+            they were while the weights moved; with `optimizers.LBFGS`, as they are after it) and
+            over the validation data (``val_…``).
 
         Raises
         ------
@@ -331,6 +333,9 @@ class Sequential:
         self.history = history
         hooks.on_train_begin()
         rows = len(data.x)
+        assert self.optimizer is not None
+        if self.optimizer.full_batch:
+            batch_size, shuffle = rows, False
         with Progress(verbose, -(-rows // batch_size), initial_epoch, epochs) as progress:
             for epoch in range(initial_epoch, epochs):
                 hooks.on_epoch_begin(epoch)
@@ -649,17 +654,50 @@ class Sequential:
     def _train_step(self, data: Examples, totals: _Totals) -> None:
         """One step on the eager road."""
         assert self.loss is not None and self.optimizer is not None
-        pred = self(data.x, training=True)
-        value, gradient = self.loss.value_and_gradient(data.y, pred, data.weight)
-        value = value + self.penalty()
-        self.backward(gradient)
+        if self.optimizer.full_batch:
+            return self._descend(data, totals)
+        value, penalty, pred = self._pass(data)
         moving = self._settle_slots()
         if moving:
             self.optimizer.update(
                 [layer.weights[name] for layer, name in moving],
                 [layer.gradients[name] for layer, name in moving],
             )
-        totals.add(value, data.y, pred)
+        totals.add(value + penalty, data.y, pred)
+
+    def _descend(self, data: Examples, totals: _Totals) -> None:
+        """One epoch of an optimizer that evaluates the whole data set at every step.
+
+        The loss and metrics are those after it.
+        """
+        optimizer: Any = self.optimizer
+        moving = self._settle_slots()
+        # Layers that draw at random draw the same in every evaluation.
+        lasting = [
+            (layer, name, getattr(layer, name)) for layer in self.layers for name in layer.lasting
+        ]
+
+        def evaluate() -> tuple[float, list[np.ndarray]]:
+            for layer, name, before in lasting:
+                setattr(layer, name, before)
+            value, penalty, _ = self._pass(data)
+            return float(np.sum(value)) + penalty, [layer.gradients[name] for layer, name in moving]
+
+        if moving:
+            optimizer.descend([layer.weights[name] for layer, name in moving], evaluate)
+            self.stop_training |= optimizer.converged
+        assert self.loss is not None
+        pred = self(data.x)
+        totals.add(self.loss(data.y, pred, data.weight) + self.penalty(), data.y, pred)
+
+    def _pass(self, data: Examples) -> tuple[float | np.ndarray, float, np.ndarray]:
+        """Forward and backward on the eager road; returns loss, penalty and predictions."""
+        assert self.loss is not None
+        pred = self(data.x, training=True)
+        value, gradient = self.loss.value_and_gradient(data.y, pred, data.weight)
+        penalty = self.penalty()
+        self.backward(gradient)
+        return value, penalty, pred
 
     def _test(self, data: Examples, batch: int) -> dict[str, Any]:
         n = len(data.x)
