@@ -33,6 +33,7 @@ from fastnn import (  # isort: skip
     schedules,
 )
 from fastnn.layers import Input
+from fastnn.minimize import minimize
 from fastnn.model import Sequential
 from fastnn.rbm import BernoulliRBM
 
@@ -52,6 +53,7 @@ __all__ = [
     "layers",
     "losses",
     "metrics",
+    "minimize",
     "num_threads",
     "optimizers",
     "plotting",
