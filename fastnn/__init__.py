@@ -32,6 +32,7 @@ from fastnn import (  # isort: skip
     regularizers,
     schedules,
 )
+from fastnn.io import load_model
 from fastnn.layers import Input
 from fastnn.minimize import minimize
 from fastnn.model import Sequential
@@ -51,6 +52,7 @@ __all__ = [
     "initializers",
     "kernels",
     "layers",
+    "load_model",
     "losses",
     "metrics",
     "minimize",

@@ -6,6 +6,9 @@ number from a key and n alone, so what is drawn never depends on threads.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 
 from fastnn import _validate as check
@@ -31,6 +34,16 @@ def generator() -> np.random.Generator:
     if _generator is None:
         _generator = seeded(None)
     return _generator
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Give back every number that is drawn inside: what follows is as if none had been."""
+    state = generator().bit_generator.state
+    try:
+        yield
+    finally:
+        generator().bit_generator.state = state
 
 
 def seeded(seed: int | None) -> np.random.Generator:

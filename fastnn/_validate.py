@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import math
 import operator
+import os
 from collections.abc import Collection
 from typing import Any
 
@@ -398,6 +399,17 @@ def choice(value: Any, name: str, choices: Collection[str]) -> str:
     near = difflib.get_close_matches(value.lower(), choices)
     hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
     raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}{hint}")
+
+
+def as_path(value: Any, name: str) -> str:
+    """Return `value` as a path if it is a str or PathLike."""
+    try:
+        path = os.fspath(value)
+    except TypeError:
+        path = None
+    if not isinstance(path, str):
+        raise TypeError(f"{name}: expected a str or PathLike, got {value!r}")
+    return path
 
 
 def plural(count: int, noun: str) -> str:

@@ -7,15 +7,18 @@ code; the eager road calls layers, loss and optimizer one by one, and takes part
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn import _dispatch, _random, losses, metrics, optimizers
 from fastnn import _validate as check
+from fastnn import layers as layer_classes
+from fastnn._configuration import deserialize, serialize
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.layers import Dense, Input, Layer
 from fastnn.memory import Parameters
@@ -169,6 +172,111 @@ class Sequential:
         self.optimizer = optimizers.get(optimizer)
         self.optimizer.reset()
         self.loss, self.metrics = found_loss, found_metrics
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes a model of the same layers, as plain data that JSON can hold.
+
+        Parts of a user's own are named by their classes.
+        """
+        layers = [
+            serialize(layer, f"layers[{i}]") | {"trainable": layer.trainable}
+            for i, layer in enumerate(self.layers)
+        ]
+        features = self.layers[0].features if self.built else None
+        return {"name": self.name, "layers": layers, "features": features}
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Make a model of what `get_config` returned, with initial weights of its own.
+
+        Parameters
+        ----------
+        config : dict
+        custom_objects : mapping of str to class or function, optional
+            A user's own parts by name.
+
+        Raises
+        ------
+        ValueError
+            If a part is not known; near matches are named.
+        """
+        model = cls(name=config["name"])
+        for i, data in enumerate(config["layers"]):
+            layer = deserialize(data, f"layers[{i}]", layer_classes, custom_objects)
+            layer.trainable = data["trainable"]
+            model.add(layer)
+        if config["features"] is not None:
+            model.build(config["features"])
+        return model
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Return the arguments of `compile` as plain data; None if it was not called."""
+        if self.optimizer is None:
+            return None
+        return {
+            "optimizer": serialize(self.optimizer, "optimizer"),
+            "loss": serialize(self.loss, "loss"),
+            "metrics": serialize(self.metrics, "metrics"),
+        }
+
+    def compile_from_config(
+        self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> None:
+        """Call `compile` with what `get_compile_config` returned."""
+        loss = config["loss"]
+        self.compile(
+            deserialize(config["optimizer"], "optimizer", optimizers, custom_objects),
+            None if loss is None else deserialize(loss, "loss", losses, custom_objects),
+            [
+                deserialize(data, f"metrics[{i}]", metrics, custom_objects)
+                for i, data in enumerate(config["metrics"])
+            ],
+        )
+
+    # ---- on disk -----------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file, with all that its training needs to go on.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            By custom ``….safetensors``. An existing file is replaced at once and only by a whole
+            one. `fastnn.load_model` reads it.
+
+        Raises
+        ------
+        TypeError
+            If a part of a user's own has no name, or has attributes and no ``get_config``.
+        """
+        from fastnn import io
+
+        io.save_model(self, path)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights alone to a file; `load_weights` reads it."""
+        self._need_built("save_weights")
+        from fastnn import io
+
+        io.save_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Set all weights from a file that `save_weights` or `save` wrote.
+
+        The layers with weights must be the same in number and shape; layers without any do not
+        count. Weights in float64 are rounded where this model's are float32.
+
+        Raises
+        ------
+        OSError, ValueError
+            Before any weight is changed.
+        """
+        self._need_built("load_weights")
+        from fastnn import io
+
+        io.load_weights(self, path)
 
     # ---- weights -----------------------------------------------------------------------------
 
@@ -572,6 +680,24 @@ class Sequential:
             self._moving = moving
         optimizer.expect_built_for(weights)
         return moving
+
+    def optimizer_slots(self) -> dict[tuple[Layer, str], dict[str, np.ndarray]]:
+        """The optimizer's slots of each weight (layer, name), of frozen ones too."""
+        if self.optimizer is None or not self.optimizer.slots:
+            return {}
+        moving = self._settle_slots()
+        return self._resting | dict(zip(moving, self.optimizer.slots, strict=True))
+
+    def restore_optimizer_slots(
+        self, slots: Mapping[tuple[Layer, str], Mapping[str, np.ndarray]]
+    ) -> None:
+        """Take over what `optimizer_slots` returned; a weight without any starts anew."""
+        assert self.optimizer is not None
+        self.optimizer.slots = []
+        resting = {place: dict(found) for place, found in slots.items()}
+        for place, mine in zip(self._settle_slots(), self.optimizer.slots, strict=True):
+            mine.update(resting.pop(place, {}))
+        self._resting = resting
 
     def _share_slots(self, parameters: Parameters) -> None:
         """Move the optimizer's slots into a buffer of the shape of the parameters'."""

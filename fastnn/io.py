@@ -1,0 +1,242 @@
+"""Models on disk: one safetensors file with the weights, the configuration and the optimizer.
+
+The arrays are ``layers/0/kernel`` and so on, for each layer with weights, and
+``optimizer/0/kernel/velocity`` for an optimizer's slots; any reader of safetensors finds them. The
+metadata has one key, ``fastnn``, with a JSON text: the file's format, and the configurations that
+make the model again. Nothing in a file is ever executed.
+
+A layer of your own that keeps something else from pass to pass names it in a class attribute:
+``lasting = ("count",)`` saves its attribute ``count``, a number, string or list.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn import _random
+from fastnn import _validate as check
+from fastnn._config import __version__
+from fastnn._configuration import serialize
+from fastnn.model import Sequential
+
+__all__ = ["load_model", "load_weights", "save_model", "save_weights"]
+
+# Raise it with every change that an older fastnn would misread.
+FORMAT = 1
+
+Path = str | os.PathLike[str]
+
+
+def save_model(model: Sequential, path: Path) -> None:
+    """Write a model to a file; also `Sequential.save`.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built or not, compiled or not.
+    path : str or PathLike
+        By custom ``….safetensors``. An existing file is replaced at once and only by a whole one.
+
+    Raises
+    ------
+    TypeError
+        If a part of a user's own has no name, or has attributes and no ``get_config``.
+    """
+    header: dict[str, Any] = {
+        "model": model.get_config(),
+        "lasting": [
+            {name: serialize(getattr(layer, name), name) for name in layer.lasting}
+            for layer in model.layers
+        ],
+    }
+    arrays = _weights(model)
+    if model.optimizer is not None:
+        header["compile"] = model.get_compile_config()
+        header["iterations"] = model.optimizer.iterations
+        places = model.optimizer_slots()
+        for i, layer in enumerate(_weighted(model)):
+            for weight in layer.weights:
+                for slot, value in places.get((layer, weight), {}).items():
+                    arrays[_key("optimizer", i, weight, slot)] = value
+    _write(path, arrays, header)
+
+
+def load_model(path: Path, custom_objects: Mapping[str, Any] | None = None) -> Sequential:
+    """Read a model that `Sequential.save` wrote.
+
+    It predicts to the bit what the saved one did, and its training goes on to the bit as that one's
+    would have, given the same order of rows: the state of `fastnn.set_random_seed` is not in the
+    file, and reading leaves it as it is.
+
+    Parameters
+    ----------
+    path : str or PathLike
+    custom_objects : mapping of str to class or function, optional
+        Layers, losses, activations and so on of your own, by the names they were saved with: those
+        of their classes and functions.
+
+    Returns
+    -------
+    Sequential
+        Compiled if the saved one was.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        If it is not a whole file of fastnn's, or one of a newer format, or holds a part that is
+        neither known nor in `custom_objects`.
+    """
+    header, arrays = _read(path)
+    if "model" not in header:
+        raise ValueError(
+            f"{os.fspath(path)}: expected a model saved by save, got weights alone "
+            f"(Sequential.load_weights reads them)"
+        )
+    try:
+        return _revived(header, arrays, path, custom_objects)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{os.fspath(path)}: expected a header as save writes it, got one with {error!r}"
+        ) from error
+
+
+def _revived(
+    header: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    path: Path,
+    custom_objects: Mapping[str, Any] | None,
+) -> Sequential:
+    with _random.undisturbed():
+        model = Sequential.from_config(header["model"], custom_objects)
+    _set_weights(model, arrays, path)
+    for layer, lasting in zip(model.layers, header["lasting"], strict=True):
+        for name in layer.lasting:
+            setattr(layer, name, lasting[name])
+    if "compile" in header:
+        model.compile_from_config(header["compile"], custom_objects)
+        assert model.optimizer is not None
+        slots: dict[tuple[Any, str], dict[str, Any]] = {}
+        layers = _weighted(model)
+        for key, value in arrays.items():
+            if key.startswith("optimizer/"):
+                _, i, weight, slot = key.split("/", 3)
+                slots.setdefault((layers[int(i)], weight), {})[slot] = value[()]
+        if slots:
+            model.restore_optimizer_slots(slots)
+        model.optimizer.iterations = header["iterations"]
+    return model
+
+
+def save_weights(model: Sequential, path: Path) -> None:
+    """Write a model's weights to a file; also `Sequential.save_weights`."""
+    _write(path, _weights(model), {})
+
+
+def load_weights(model: Sequential, path: Path) -> None:
+    """Read a model's weights from a file of either kind; also `Sequential.load_weights`."""
+    _, arrays = _read(path)
+    _set_weights(model, arrays, path)
+
+
+# ---- arrays by name --------------------------------------------------------------------------
+
+
+def _weighted(model: Sequential) -> list[Any]:
+    """The layers that count in an array's name."""
+    return [layer for layer in model.layers if layer.weights]
+
+
+def _key(*parts: Any) -> str:
+    wrong = next((part for part in parts[2:] if "/" in part), None)
+    if wrong is not None:
+        raise ValueError(f"name of a weight or slot: expected one without '/', got {wrong!r}")
+    return "/".join(map(str, parts))
+
+
+def _weights(model: Sequential) -> dict[str, Any]:
+    return {
+        _key("layers", i, name): weight
+        for i, layer in enumerate(_weighted(model))
+        for name, weight in layer.weights.items()
+    }
+
+
+def _set_weights(model: Sequential, arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Set all weights, or none if any does not fit."""
+    mine = _weights(model)
+    found = {key: array for key, array in arrays.items() if key.startswith("layers/")}
+    for key in (*mine, *found):
+        if key not in found or key not in mine:
+            expected, got = ("such weights", "none") if key in mine else ("no such weights", "some")
+            raise ValueError(f"{os.fspath(path)}: {key}: expected {expected}, got {got}")
+    checked = {}
+    for key, weight in mine.items():
+        name = f"{os.fspath(path)}: {key}"
+        checked[key] = check.as_real(found[key], name, weight.dtype)
+        check.expect_shape(checked[key], name, weight.shape)
+    for key, weight in mine.items():
+        weight[...] = checked[key]
+
+
+# ---- files -----------------------------------------------------------------------------------
+
+
+def _write(path: Path, arrays: Mapping[str, Any], header: dict[str, Any]) -> None:
+    from safetensors.numpy import save
+
+    target = os.path.realpath(check.as_path(path, "path"))  # a link stays one
+    plain = {}
+    for key, value in arrays.items():
+        # Whole arrays: safetensors reads memory, not strides.
+        array = plain[key] = np.array(value, order="C")
+        if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+            raise TypeError(f"{key}: expected real numbers of at most 64 bits, got {array.dtype}")
+    # One key, for safetensors does not keep the order of several.
+    text = json.dumps({"format": FORMAT, "version": __version__} | header)
+    data = save(plain, {"fastnn": text})
+    temporary = f"{target}.{os.urandom(6).hex()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and all arrays of a file."""
+    from safetensors import SafetensorError, safe_open
+
+    name = check.as_path(path, "path")
+    with open(name, "rb"):
+        pass  # whatever keeps it from being opened shows as Python's own error
+    try:
+        with safe_open(name, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{name}: expected a whole safetensors file, got: {error}") from None
+    try:
+        header = json.loads(metadata["fastnn"])
+        written, version = int(header["format"]), header["version"]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"{name}: expected a file saved by fastnn, got one without its metadata"
+        ) from None
+    if written > FORMAT:
+        raise ValueError(
+            f"{name}: expected format {FORMAT} or older, got {written} "
+            f"(saved by fastnn {version}, this is {__version__})"
+        )
+    return header, arrays
