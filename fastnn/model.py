@@ -630,7 +630,7 @@ class Sequential:
                 clip = "each" if self.optimizer.global_clipnorm is None else "together"
             frozen = tuple(not layer.trainable for layer in network.weighted)
             moves = any(layer.moving for layer in network.weighted)
-            if update is None or self.optimizer.needs_gradients or not moves:
+            if update is None or not moves:
                 return None
         parameters = self._parameters
         if parameters is None or not parameters.serve(network.weighted):

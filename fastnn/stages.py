@@ -122,6 +122,9 @@ class Lowering:
         """Append the steps that wait for norms; all gradients are there."""
         if not self.gradients:
             return
+        # The norm of all is a sum in the order of the layers, as the eager road takes it.
+        order = [(layer, name) for layer in self.parameters.layers for name in layer.weights]
+        self.gradients.sort(key=lambda gradient: order.index(gradient[:2]))
         partials = []
         for layer, name, gradient in self.gradients:
             l1, l2 = penalty_of(layer, name)

@@ -750,8 +750,8 @@ def test_get():
     with pytest.raises(ValueError) as error:
         optimizers.get("rmsprob")
     assert str(error.value) == (
-        "optimizer: expected one of adadelta, adagrad, adam, adamax, adamw, lion, momentum, nadam, "
-        "nesterov, rmsprop, sgd, got 'rmsprob' (did you mean 'rmsprop'?)"
+        "optimizer: expected one of adadelta, adagrad, adam, adamax, adamw, lbfgs, lion, momentum, "
+        "nadam, nesterov, rmsprop, sgd, got 'rmsprob' (did you mean 'rmsprop'?)"
     )
 
 

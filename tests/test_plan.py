@@ -95,6 +95,9 @@ MORE_OPTIMIZERS = {
     "adamax, both": (optimizers.Adamax, {**decay, **clip}),
     "nadam": (optimizers.Nadam, {}),
     "nadam, both": (optimizers.Nadam, {**decay, **clip}),
+    "sgd, norm": (optimizers.SGD, {"learning_rate": 0.5, "clipnorm": 0.3, **decay}),
+    "momentum, norms": (optimizers.Momentum, {"learning_rate": 0.5, "global_clipnorm": 0.3}),
+    "adam, norms": (optimizers.Adam, {"global_clipnorm": 0.1}),
     "lion": (optimizers.Lion, {}),
     "lion, both": (optimizers.Lion, {**decay, **clip}),
 }
