@@ -150,7 +150,7 @@ class Plan:
         slots: tuple[_Real, ...],
         optimizer: int,
         factor: _Real | None,
-        penalty: tuple[float, float] = ...,
+        penalty: tuple[float, float],
         sync: bool = True,
     ) -> None: ...
     def dense_gradient(
@@ -321,6 +321,16 @@ class Plan:
         hits: _Real | None,
         gradient: _Real | None,
     ) -> None: ...
+    def stand_for(
+        self,
+        features: int,
+        work: float,
+        work_per_thread: float,
+        network: tuple[list[Any], tuple[Any, ...]],
+        watched: tuple[tuple[dict[str, Any], str, Any], ...],
+    ) -> None: ...
+    def stands(self) -> bool: ...
+    def predict(self, x: Any, out: Any, limit: int) -> _Real | None: ...
     def run(
         self,
         mode: int,

@@ -510,7 +510,7 @@ def test_stored_gradients(dtype, clip, large):
     plan.clip_factor(tuple(partials), together, factors)
     for i, ((w, _), (pw, pg, *states)) in enumerate(zip(plain, padded, strict=True)):
         code = core.UPDATES["adam"]
-        plan.update(pg, w.shape[1], pw, tuple(states), code, factors[i : i + 1])
+        plan.update(pg, w.shape[1], pw, tuple(states), code, factors[i : i + 1], (0, 0))
     hyper = optimizer.hyper(np.arange(1)).astype(dtype)
     rest = np.zeros((4, 1), dtype), None, None, None, None, 0, 4, hyper, None
     with np.errstate(invalid="ignore"):

@@ -351,7 +351,7 @@ cdef class Plan:
         self.arrays.append((partials, places, rows, factors))
 
     def update(self, real[:, :] g, Py_ssize_t cols, real[:, :] w, tuple slots, int optimizer,
-               real[::1] factor, tuple penalty=(0., 0.), bint sync=True):
+               real[::1] factor, tuple penalty, bint sync=True):
         """One optimizer step on w by factor[0] * g, the gradient that stands in g, and a penalty."""
         cdef UpdateArgs* a = <UpdateArgs*>self.add(update_kernel, sizeof(UpdateArgs), TRAIN, sync)
         a.code, a.rows, a.cols = optimizer, w.shape[0], cols
