@@ -149,7 +149,7 @@ def sources(folder):
             r"^ *def (\w+)\((.*?)\):$", path.read_text(), re.M | re.S
         ):
             if not name.startswith("_"):
-                without_brackets = re.sub(r"\[.*?\]", "", arguments)
+                without_brackets = re.sub(r"\[.*?\]|\(.*?\)", "", arguments)
                 names = [a.split("=")[0].split()[-1] for a in without_brackets.split(",")]
                 found.setdefault(name, []).append([name for name in names if name != "self"])
     return found
