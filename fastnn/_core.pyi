@@ -19,7 +19,9 @@ openmp: bool
 compiler: str
 lanes: int  # numbers of `real` in a whole logical vector
 
-ACTIVATIONS: dict[str, int]  # the elementwise ones
+# The elementwise ones; `numbers` are the parameters of one. Several names may share a code.
+ACTIVATIONS: dict[str, int]
+FROM_INPUT: frozenset[str]  # those whose gradient is computed from their input, not their output
 ROW_ACTIVATIONS: dict[str, int]  # those over rows; for the functions here, not for a plan
 LOSSES: dict[str, int]
 UPDATES: dict[str, int]
@@ -34,10 +36,20 @@ def matmul(
     a: Any, b: Any, transpose_a: Any, transpose_b: Any, out: Any, threads: int
 ) -> _Real | None: ...
 def dense_forward(
-    x: Any, kernel: Any, bias: Any, activation: int, out: Any, threads: int
+    x: Any,
+    kernel: Any,
+    bias: Any,
+    activation: int,
+    numbers: tuple[float, ...],
+    out: Any,
+    threads: int,
 ) -> _Real | None: ...
-def activate(code: int, x: Any, out: Any, threads: int) -> _Real | None: ...
-def activate_gradient(code: int, y: Any, dy: Any, out: Any, threads: int) -> _Real | None: ...
+def activate(
+    code: int, numbers: tuple[float, ...], x: Any, out: Any, threads: int
+) -> _Real | None: ...
+def activate_gradient(
+    code: int, numbers: tuple[float, ...], saved: Any, dy: Any, out: Any, threads: int
+) -> _Real | None: ...
 def column_sum(x: Any, out: Any, threads: int) -> _Real | None: ...
 def loss(
     code: int,
@@ -101,7 +113,9 @@ class Plan:
         kernel: _Real,
         bias: _Real | None,
         activation: int,
+        numbers: tuple[float, ...],
         y: _Real,
+        z: _Real | None,
         sync: bool = True,
     ) -> None: ...
     def dense_backward_input(
@@ -110,8 +124,9 @@ class Plan:
         m: int,
         kernel: _Real,
         k: int,
-        y: _Real,
+        saved: _Real,
         activation: int,
+        numbers: tuple[float, ...],
         dx: _Real,
         sync: bool = True,
     ) -> None: ...
@@ -182,9 +197,24 @@ class Plan:
         dx: _Real,
         sync: bool = True,
     ) -> None: ...
-    def activate(self, code: int, x: _Real, y: _Real, modes: int, sync: bool = True) -> None: ...
+    def activate(
+        self,
+        code: int,
+        numbers: tuple[float, ...],
+        x: _Real,
+        y: _Real,
+        modes: int,
+        sync: bool = True,
+    ) -> None: ...
     def activate_gradient(
-        self, code: int, y: _Real, dy: _Real, cols: int, dx: _Real, sync: bool = True
+        self,
+        code: int,
+        numbers: tuple[float, ...],
+        saved: _Real,
+        dy: _Real,
+        cols: int,
+        dx: _Real,
+        sync: bool = True,
     ) -> None: ...
     def softmax(
         self, x: _Real, cols: int, y: _Real, log: bool, modes: int, sync: bool = True
@@ -220,6 +250,7 @@ class Plan:
         shift: _Real | None,
         center: _Real | None,
         activation: int,
+        activation_numbers: tuple[float, ...],
     ) -> bool: ...
     def prelu(
         self, x: _Real, cols: int, alpha: _Real, y: _Real, modes: int, sync: bool = True
@@ -247,6 +278,7 @@ class Plan:
         moving_variance: _Real,
         momentum: float,
         activation: int,
+        activation_numbers: tuple[float, ...],
         y: _Real,
         sync: bool = True,
     ) -> None: ...

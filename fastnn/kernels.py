@@ -32,6 +32,7 @@ _CORES = (_dispatch.core("float32"), _dispatch.core("float64"))  # the more comm
 _ROW_CODES = _CORES[0].ROW_ACTIVATIONS
 _CODES = _CORES[0].ACTIVATIONS | _ROW_CODES
 _CODES[None] = _CODES["linear"]
+FROM_INPUT = _CORES[0].FROM_INPUT  # activations whose gradient is computed from their input
 _LOSS_CODES = _CORES[0].LOSSES
 _UPDATE_CODES = _CORES[0].UPDATES
 _UPDATE_SLOTS = _CORES[0].UPDATE_SLOTS
@@ -166,7 +167,8 @@ def dense_forward(
     x : array of shape (n, k)
     kernel : array of shape (k, m)
     bias : array of shape (m,), optional
-    activation : {"linear", "sigmoid", "tanh", "relu", "softmax", "log_softmax"}, optional
+    activation : str, optional
+        Any name that `activate` takes; its parameters have their defaults.
     out : ndarray of shape (n, m), optional
         Must not overlap an input; its rows may lie apart.
 
@@ -175,9 +177,9 @@ def dense_forward(
     ndarray of shape (n, m)
     """
     if activation is None or (type(activation) is str and activation in _ACTIVATIONS):
-        code = _CODES[activation]
+        code, numbers = _CODES[activation], DEFAULT_NUMBERS.get(activation, ())
         for forward in _DENSE:
-            result = forward(x, kernel, bias, code, out, _dispatch.threads)
+            result = forward(x, kernel, bias, code, numbers, out, _dispatch.threads)
             if result is not None:
                 return result
     x, kernel, bias = _operands((x, "x", 2), (kernel, "kernel", 2), (bias, "bias", 1))
@@ -188,7 +190,8 @@ def dense_forward(
     name = _activation(activation, "activation")
     _expect_output(out, (x.shape[0], m), x.dtype, x=x, kernel=kernel, bias=bias)
     core = _dispatch.core(x.dtype)
-    result = core.dense_forward(x, kernel, bias, _CODES[name], None, _dispatch.threads)
+    code, numbers = _CODES[name], DEFAULT_NUMBERS.get(name, ())
+    result = core.dense_forward(x, kernel, bias, code, numbers, None, _dispatch.threads)
     return _delivered(result, out)
 
 
@@ -206,7 +209,8 @@ def dense_backward(
     x : array of shape (n, k)
     kernel : array of shape (k, m)
     y : array of shape (n, m)
-        The output of `dense_forward`.
+        The output of `dense_forward`; or, for an activation whose gradient is computed from its
+        input (`activate_gradient`), that input ``x @ kernel + bias``.
     dy : array of shape (n, m)
         The gradient of the loss with respect to `y`.
     activation : str, optional
@@ -257,6 +261,58 @@ def column_sum(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
 
 
 # ---- activations -----------------------------------------------------------------------------
+# What the core is given for the parameters of an activation. The three kinds of relu are one there,
+# (slope, bound, threshold), so are the three of elu: p * x above 0, n * (exp(q * x) - 1) below.
+
+
+def _relu(
+    negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> tuple[float, ...]:
+    slope = check.non_negative_rate(negative_slope, "negative_slope")
+    most = np.inf if max_value is None else check.non_negative_rate(max_value, "max_value")
+    threshold = check.non_negative_rate(threshold, "threshold")
+    return (slope, most, threshold) if slope or threshold or max_value is not None else ()
+
+
+def _leaky_relu(negative_slope: float = 0.2) -> tuple[float, ...]:
+    return check.non_negative_rate(negative_slope, "negative_slope"), np.inf, 0.0
+
+
+def _elu(alpha: float = 1.0) -> tuple[float, ...]:
+    return 1.0, check.non_negative_rate(alpha, "alpha"), 1.0
+
+
+def _celu(alpha: float = 1.0) -> tuple[float, ...]:
+    expected = "a number from 1e-30 to 1e30"  # of which float32 holds the inverse too
+    found = check.number(alpha, "alpha", expected)
+    if not 1e-30 <= found <= 1e30:
+        raise ValueError(f"alpha: expected {expected}, got {alpha!r}")
+    return 1.0, found, 1 / found
+
+
+def _threshold(theta: float = 1.0) -> tuple[float, ...]:
+    return 0.0, np.inf, check.non_negative_rate(theta, "theta")
+
+
+# Of the parameters of each activation that has some: checks them and returns its numbers.
+PARAMETERS: dict[str, Callable[..., tuple[float, ...]]] = {
+    "relu": _relu,
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "celu": _celu,
+    "threshold": _threshold,
+}
+
+# Self-normalizing networks, G. Klambauer et al., NeurIPS 2017: they keep mean 0 and variance 1.
+SELU_SCALE = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
+
+# The numbers of every activation that has some, with its parameters at their defaults.
+DEFAULT_NUMBERS: dict[str | None, tuple[float, ...]] = {
+    "relu6": (0.0, 6.0, 0.0),
+    "selu": (SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1.0),
+    **{name: numbers() for name, numbers in PARAMETERS.items()},
+}
 
 
 def _rows(x: np.ndarray, name: str, code: int) -> np.ndarray:
@@ -266,20 +322,51 @@ def _rows(x: np.ndarray, name: str, code: int) -> np.ndarray:
     return x.reshape(-1, x.shape[-1] if x.ndim else 1)
 
 
-def _function(name: str, doc: str) -> Callable[..., np.ndarray]:
-    """Build the function of this name in the core."""
+def _apply(
+    name: str, numbers: tuple[float, ...], x: ArrayLike, out: np.ndarray | None
+) -> np.ndarray:
+    """Call the function of this name in the core."""
     code = _CODES[name]
+    for kernel in _ACTIVATE:
+        result = kernel(code, numbers, x, out, _dispatch.threads)
+        if result is not None:
+            return result
+    (x,) = _operands((x, "x", None))
+    rows = _rows(x, "x", code)
+    _expect_output_like(x, out, x=x)
+    result = _dispatch.core(x.dtype).activate(code, numbers, rows, None, _dispatch.threads)
+    return _delivered(result, out, x.shape)
+
+
+def _apply_gradient(
+    name: str,
+    numbers: tuple[float, ...],
+    saved: ArrayLike,
+    dy: ArrayLike,
+    out: np.ndarray | None,
+) -> np.ndarray:
+    """Call the gradient of the function of this name in the core."""
+    code = _CODES[name]
+    for kernel in _ACTIVATE_GRADIENT:
+        result = kernel(code, numbers, saved, dy, out, _dispatch.threads)
+        if result is not None:
+            return result
+    argument = "x" if name in FROM_INPUT else "y"
+    saved, dy = _operands((saved, argument, None), (dy, "dy", None))
+    check.expect_shape(dy, "dy", saved.shape)
+    rows, slopes = _rows(saved, argument, code), _rows(dy, "dy", code)
+    _expect_output_like(dy, out, **{argument: saved}, dy=dy)
+    core = _dispatch.core(dy.dtype)
+    result = core.activate_gradient(code, numbers, rows, slopes, None, _dispatch.threads)
+    return _delivered(result, out, saved.shape)
+
+
+def _function(name: str, doc: str) -> Callable[..., np.ndarray]:
+    """Build the function of this name, without parameters."""
+    numbers = DEFAULT_NUMBERS.get(name, ())
 
     def function(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-        for kernel in _ACTIVATE:
-            result = kernel(code, x, out, _dispatch.threads)
-            if result is not None:
-                return result
-        (x,) = _operands((x, "x", None))
-        rows = _rows(x, "x", code)
-        _expect_output_like(x, out, x=x)
-        result = _dispatch.core(x.dtype).activate(code, rows, None, _dispatch.threads)
-        return _delivered(result, out, x.shape)
+        return _apply(name, numbers, x, out)
 
     function.__doc__ = doc
     function.__name__ = function.__qualname__ = name
@@ -287,22 +374,16 @@ def _function(name: str, doc: str) -> Callable[..., np.ndarray]:
 
 
 def _gradient(name: str, doc: str) -> Callable[..., np.ndarray]:
-    """Build the gradient of the function of this name in the core."""
-    code = _CODES[name]
+    """Build the gradient of the function of this name, without parameters."""
+    numbers = DEFAULT_NUMBERS.get(name, ())
 
-    def function(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-        for kernel in _ACTIVATE_GRADIENT:
-            result = kernel(code, y, dy, out, _dispatch.threads)
-            if result is not None:
-                return result
-        y, dy = _operands((y, "y", None), (dy, "dy", None))
-        check.expect_shape(dy, "dy", y.shape)
-        rows, slopes = _rows(y, "y", code), _rows(dy, "dy", code)
-        _expect_output_like(dy, out, y=y, dy=dy)
-        core = _dispatch.core(y.dtype)
-        result = core.activate_gradient(code, rows, slopes, None, _dispatch.threads)
-        return _delivered(result, out, y.shape)
+    def from_output(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+        return _apply_gradient(name, numbers, y, dy, out)
 
+    def from_input(x: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+        return _apply_gradient(name, numbers, x, dy, out)
+
+    function = from_input if name in FROM_INPUT else from_output
     function.__doc__ = doc
     function.__name__ = function.__qualname__ = f"{name}_gradient"
     return function
@@ -327,22 +408,23 @@ def _elementwise(name: str, what: str) -> Callable[..., np.ndarray]:
 
 
 def _elementwise_gradient(name: str, what: str) -> Callable[..., np.ndarray]:
+    argument, kind = ("x", "input") if name in FROM_INPUT else ("y", "output")
     return _gradient(
         name,
-        f"""Compute the gradient of `{name}` from its output: {what}.
+        f"""Compute the gradient of `{name}` from its {kind}: {what}.
 
     Parameters
     ----------
-    y : array of any shape
-        The output of `{name}`.
-    dy : array of the shape of `y`
-        The gradient of the loss with respect to `y`.
-    out : ndarray of the shape of `y`, optional
-        May be `y` or `dy` itself.
+    {argument} : array of any shape
+        The {kind} of `{name}`.
+    dy : array of the shape of `{argument}`
+        The gradient of the loss with respect to the output.
+    out : ndarray of the shape of `{argument}`, optional
+        May be `{argument}` or `dy` itself.
 
     Returns
     -------
-    ndarray of the shape of `y`
+    ndarray of the shape of `{argument}`
     """,
     )
 
@@ -350,14 +432,225 @@ def _elementwise_gradient(name: str, what: str) -> Callable[..., np.ndarray]:
 linear = _elementwise("linear", "a copy of `x`")
 sigmoid = _elementwise("sigmoid", "``1 / (1 + exp(-x))``")
 tanh = _elementwise("tanh", "the hyperbolic tangent")
-relu = _elementwise("relu", "``max(x, 0)``, where NaN stays NaN")
+relu6 = _elementwise("relu6", "``min(max(x, 0), 6)``")
+selu = _elementwise("selu", "``scale * x`` where ``x > 0``, else ``scale * alpha * (exp(x) - 1)``")
+gelu = _elementwise("gelu", "``x * P(X <= x)``, `X` being standard normal, to the last places")
+gelu_tanh = _elementwise(
+    "gelu_tanh", "``x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))``"
+)
+silu = _elementwise("silu", "``x * sigmoid(x)``")
+mish = _elementwise("mish", "``x * tanh(softplus(x))``")
+softplus = _elementwise("softplus", "``log(1 + exp(x))``, without overflow")
+softsign = _elementwise("softsign", "``x / (1 + abs(x))``")
+exponential = _elementwise("exponential", "``exp(x)``, as an activation")
+hard_sigmoid = _elementwise("hard_sigmoid", "``relu6(x + 3) / 6``")
+hard_silu = _elementwise("hard_silu", "``x * hard_sigmoid(x)``")
+hard_tanh = _elementwise("hard_tanh", "``min(max(x, -1), 1)``")
+log_sigmoid = _elementwise("log_sigmoid", "``log(sigmoid(x))``, without its underflow")
+step = _elementwise("step", "1 where ``x > 0``, else 0, also at 0")
 exp = _elementwise("exp", "``exp(x)``")
 log = _elementwise("log", "the natural logarithm: -inf at 0, NaN below")
 
 linear_gradient = _elementwise_gradient("linear", "``dy``")
 sigmoid_gradient = _elementwise_gradient("sigmoid", "``dy * y * (1 - y)``")
 tanh_gradient = _elementwise_gradient("tanh", "``dy * (1 - y**2)``")
-relu_gradient = _elementwise_gradient("relu", "``dy`` where ``y > 0``, else 0")
+relu6_gradient = _elementwise_gradient("relu6", "``dy`` where ``0 < y < 6``, else 0")
+selu_gradient = _elementwise_gradient(
+    "selu", "``dy * scale`` where ``y > 0``, else ``dy * (y + scale * alpha)``"
+)
+gelu_gradient = _elementwise_gradient("gelu", "``dy * (P(X <= x) + x * density(x))``")
+gelu_tanh_gradient = _elementwise_gradient(
+    "gelu_tanh",
+    "``dy * (s + x * s * (1 - s) * u')``, the function being ``x * s``, ``s = sigmoid(u)``",
+)
+silu_gradient = _elementwise_gradient("silu", "``dy * s * (1 + x * (1 - s))``, ``s = sigmoid(x)``")
+mish_gradient = _elementwise_gradient(
+    "mish", "``dy * (t + x * (1 - t**2) * sigmoid(x))``, ``t = tanh(softplus(x))``"
+)
+softplus_gradient = _elementwise_gradient("softplus", "``dy * (1 - exp(-y))``")
+softsign_gradient = _elementwise_gradient("softsign", "``dy / (1 + abs(x))**2``")
+exponential_gradient = _elementwise_gradient("exponential", "``dy * y``")
+hard_sigmoid_gradient = _elementwise_gradient(
+    "hard_sigmoid", "``dy / 6`` where ``0 < y < 1``, else 0"
+)
+hard_silu_gradient = _elementwise_gradient(
+    "hard_silu", "``dy * (2 * x + 3) / 6`` where ``-3 < x <= 3``, 0 below, ``dy`` above"
+)
+hard_tanh_gradient = _elementwise_gradient("hard_tanh", "``dy`` where ``-1 < y < 1``, else 0")
+log_sigmoid_gradient = _elementwise_gradient("log_sigmoid", "``dy * (1 - exp(y))``")
+step_gradient = _elementwise_gradient("step", "0 everywhere, so nothing below it learns")
+
+
+def relu(
+    x: ArrayLike,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute ``max(x, 0)``, elementwise; or a form of it with slope, bound and threshold.
+
+    ``min(x, max_value)`` where ``x > threshold``, else ``negative_slope * (x - threshold)``.
+
+    Parameters
+    ----------
+    x : array of any shape
+    negative_slope, threshold : float
+        At least 0.
+    max_value : float, optional
+        At least 0; by default there is no bound.
+    out : ndarray of the shape of `x`, optional
+        May be `x` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+    """
+    return _apply("relu", _relu(negative_slope, max_value, threshold), x, out)
+
+
+def relu_gradient(
+    y: ArrayLike,
+    dy: ArrayLike,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute the gradient of `relu` from its output.
+
+    ``dy`` where ``0 < y < max_value``, 0 where ``y >= max_value``, else ``negative_slope * dy``.
+
+    Parameters
+    ----------
+    y : array of any shape
+        The output of `relu`.
+    dy : array of the shape of `y`
+        The gradient of the loss with respect to `y`.
+    negative_slope, max_value, threshold
+        As in `relu`.
+    out : ndarray of the shape of `y`, optional
+        May be `y` or `dy` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `y`
+    """
+    return _apply_gradient("relu", _relu(negative_slope, max_value, threshold), y, dy, out)
+
+
+def leaky_relu(
+    x: ArrayLike, negative_slope: float = 0.2, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute ``x`` where ``x > 0``, else ``negative_slope * x``, elementwise.
+
+    Parameters
+    ----------
+    x : array of any shape
+    negative_slope : float
+        At least 0.
+    out : ndarray of the shape of `x`, optional
+        May be `x` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+    """
+    return _apply("leaky_relu", _leaky_relu(negative_slope), x, out)
+
+
+def leaky_relu_gradient(
+    y: ArrayLike, dy: ArrayLike, negative_slope: float = 0.2, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute the gradient of `leaky_relu` from its output.
+
+    ``dy`` where ``y > 0``, else ``negative_slope * dy``. Arguments as in `relu_gradient`.
+    """
+    return _apply_gradient("leaky_relu", _leaky_relu(negative_slope), y, dy, out)
+
+
+def elu(x: ArrayLike, alpha: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x`` where ``x > 0``, else ``alpha * (exp(x) - 1)``, elementwise.
+
+    Parameters
+    ----------
+    x : array of any shape
+    alpha : float
+        At least 0.
+    out : ndarray of the shape of `x`, optional
+        May be `x` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+    """
+    return _apply("elu", _elu(alpha), x, out)
+
+
+def elu_gradient(
+    y: ArrayLike, dy: ArrayLike, alpha: float = 1.0, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute the gradient of `elu` from its output.
+
+    ``dy`` where ``y > 0``, else ``dy * (y + alpha)``. Arguments as in `relu_gradient`.
+    """
+    return _apply_gradient("elu", _elu(alpha), y, dy, out)
+
+
+def celu(x: ArrayLike, alpha: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x`` where ``x > 0``, else ``alpha * (exp(x / alpha) - 1)``, elementwise.
+
+    Parameters
+    ----------
+    x : array of any shape
+    alpha : float
+        From 1e-30 to 1e30.
+    out : ndarray of the shape of `x`, optional
+        May be `x` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+    """
+    return _apply("celu", _celu(alpha), x, out)
+
+
+def celu_gradient(
+    y: ArrayLike, dy: ArrayLike, alpha: float = 1.0, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute the gradient of `celu` from its output.
+
+    ``dy`` where ``y > 0``, else ``dy * (y / alpha + 1)``. Arguments as in `relu_gradient`.
+    """
+    return _apply_gradient("celu", _celu(alpha), y, dy, out)
+
+
+def threshold(x: ArrayLike, theta: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x`` where ``x > theta``, else 0, elementwise.
+
+    Parameters
+    ----------
+    x : array of any shape
+    theta : float
+        At least 0.
+    out : ndarray of the shape of `x`, optional
+        May be `x` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+    """
+    return _apply("threshold", _threshold(theta), x, out)
+
+
+def threshold_gradient(
+    y: ArrayLike, dy: ArrayLike, theta: float = 1.0, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute the gradient of `threshold` from its output.
+
+    ``dy`` where ``y > 0``, else 0. Arguments as in `relu_gradient`.
+    """
+    return _apply_gradient("threshold", _threshold(theta), y, dy, out)
 
 
 softmax = _function(
@@ -406,11 +699,29 @@ log_softmax_gradient = _gradient(
 
 # ---- by name ---------------------------------------------------------------------------------
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
     "linear": (linear, linear_gradient),
     "sigmoid": (sigmoid, sigmoid_gradient),
     "tanh": (tanh, tanh_gradient),
     "relu": (relu, relu_gradient),
+    "relu6": (relu6, relu6_gradient),
+    "leaky_relu": (leaky_relu, leaky_relu_gradient),
+    "elu": (elu, elu_gradient),
+    "selu": (selu, selu_gradient),
+    "celu": (celu, celu_gradient),
+    "gelu": (gelu, gelu_gradient),
+    "gelu_tanh": (gelu_tanh, gelu_tanh_gradient),
+    "silu": (silu, silu_gradient),
+    "mish": (mish, mish_gradient),
+    "softplus": (softplus, softplus_gradient),
+    "softsign": (softsign, softsign_gradient),
+    "exponential": (exponential, exponential_gradient),
+    "hard_sigmoid": (hard_sigmoid, hard_sigmoid_gradient),
+    "hard_silu": (hard_silu, hard_silu_gradient),
+    "hard_tanh": (hard_tanh, hard_tanh_gradient),
+    "log_sigmoid": (log_sigmoid, log_sigmoid_gradient),
+    "threshold": (threshold, threshold_gradient),
+    "step": (step, step_gradient),
     "softmax": (softmax, softmax_gradient),
     "log_softmax": (log_softmax, log_softmax_gradient),
 }
@@ -425,26 +736,31 @@ def activate(name: str, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarr
 
     Parameters
     ----------
-    name : {"linear", "sigmoid", "tanh", "relu", "softmax", "log_softmax"}
+    name : {"linear", "sigmoid", "tanh", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", \
+"gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign", "exponential", "hard_sigmoid", \
+"hard_silu", "hard_tanh", "log_sigmoid", "threshold", "step", "softmax", "log_softmax"}
     x, out
-        As in the function of that name.
+        As in the function of that name, whose parameters have their defaults.
     """
-    return _ACTIVATIONS[check.choice(name, "name", _ACTIVATIONS)][0](x, out)
+    return _ACTIVATIONS[check.choice(name, "name", _ACTIVATIONS)][0](x, out=out)
 
 
 def activate_gradient(
     name: str, y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Compute the gradient of an activation by name, from its output.
+    """Compute the gradient of an activation by name.
 
     Parameters
     ----------
     name : str
         As in `activate`.
-    y, dy, out
+    y : array
+        The output of the activation, or its input for gelu, gelu_tanh, silu, mish, softsign and
+        hard_silu (`FROM_INPUT`).
+    dy, out
         As in the gradient function of that name.
     """
-    return _ACTIVATIONS[check.choice(name, "name", _ACTIVATIONS)][1](y, dy, out)
+    return _ACTIVATIONS[check.choice(name, "name", _ACTIVATIONS)][1](y, dy, out=out)
 
 
 # ---- by columns and by rows ------------------------------------------------------------------

@@ -39,6 +39,7 @@ from fastnn._normalization import (
 )
 
 __all__ = [
+    "ELU",
     "Activation",
     "ActivityRegularization",
     "BatchNormalization",
@@ -49,6 +50,7 @@ __all__ = [
     "Input",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
     "Normalization",
     "PReLU",
     "ReLU",
@@ -56,6 +58,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "ThresholdedReLU",
 ]
 
 # ---- layers ----------------------------------------------------------------------------------
@@ -213,17 +216,18 @@ class Dense(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         kernel, bias = self.weights["kernel"], self.weights.get("bias")
-        fused = _kernel_name(self.activation)
-        y = kernels.dense_forward(x, kernel, bias, fused)
+        fused = _fused_name(self.activation)
+        z = y = kernels.dense_forward(x, kernel, bias, fused)
         if fused is None:
-            y = _activate(self.activation, y)
+            y = _activate(self.activation, z)
         self._x, self._y = x, y
+        self._z = z if _from_input(self.activation) else None
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        fused = _kernel_name(self.activation)
+        fused = _fused_name(self.activation)
         if fused is None:
-            dy = _activate_gradient(self.activation, self._y, dy)
+            dy = _activate_gradient(self.activation, self._y, dy, self._z)
         dx, dkernel, dbias = kernels.dense_backward(
             self._x, self.weights["kernel"], self._y, dy, fused
         )
@@ -263,17 +267,106 @@ class Activation(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         self._y = _activate(self.activation, x)
+        self._x = x if _from_input(self.activation) else None
         return self._y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        return _activate_gradient(self.activation, self._y, dy)
+        return _activate_gradient(self.activation, self._y, dy, self._x)
 
 
 class ReLU(Activation):
-    """Applies ``max(x, 0)``."""
+    """Applies ``max(x, 0)``, or `fastnn.activations.relu` with these parameters.
 
-    def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
-        super().__init__("relu", name, dtype)
+    Parameters
+    ----------
+    max_value : float, optional
+        At least 0; by default there is no bound.
+    negative_slope, threshold : float
+        At least 0.
+
+    name, dtype
+        See `Layer`.
+    """
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        function = activations.relu.with_(negative_slope, max_value, threshold)
+        super().__init__(function, name, dtype)
+        self.max_value = None if max_value is None else float(max_value)
+        self.negative_slope = float(negative_slope)
+        self.threshold = float(threshold)
+
+
+class LeakyReLU(Activation):
+    """Applies ``x`` where ``x > 0``, else ``negative_slope * x``.
+
+    Parameters
+    ----------
+    negative_slope : float
+        At least 0.
+
+    name, dtype
+        See `Layer`.
+    """
+
+    def __init__(
+        self,
+        negative_slope: float = 0.3,
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(activations.leaky_relu.with_(negative_slope), name, dtype)
+        self.negative_slope = float(negative_slope)
+
+
+class ELU(Activation):
+    """Applies ``x`` where ``x > 0``, else ``alpha * (exp(x) - 1)``.
+
+    Parameters
+    ----------
+    alpha : float
+        At least 0.
+
+    name, dtype
+        See `Layer`.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(activations.elu.with_(alpha), name, dtype)
+        self.alpha = float(alpha)
+
+
+class ThresholdedReLU(Activation):
+    """Applies ``x`` where ``x > theta``, else 0.
+
+    Parameters
+    ----------
+    theta : float
+        At least 0.
+
+    name, dtype
+        See `Layer`.
+    """
+
+    def __init__(
+        self,
+        theta: float = 1.0,
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(activations.threshold.with_(theta), name, dtype)
+        self.theta = float(theta)
 
 
 class Sigmoid(Activation):
@@ -344,9 +437,18 @@ class PReLU(Layer):
 # ---- activations within a layer --------------------------------------------------------------
 
 
-def _kernel_name(activation: activations.Differentiable) -> str | None:
-    """Return the name of an activation that a dense kernel can fuse; None for a user's own."""
-    return activation.kernel_name if isinstance(activation, activations.Activation) else None
+def _fused_name(activation: activations.Differentiable) -> str | None:
+    """Return the name of an activation that the dense kernels apply; None for all others.
+
+    Those with parameters of their own, or a gradient from the input, follow the product.
+    """
+    if not isinstance(activation, activations.Activation) or activation.parameters:
+        return None
+    return None if activation.from_input else activation.kernel_name
+
+
+def _from_input(activation: activations.Differentiable) -> bool:
+    return isinstance(activation, activations.Activation) and activation.from_input
 
 
 def _activate(activation: activations.Differentiable, x: np.ndarray) -> np.ndarray:
@@ -356,8 +458,11 @@ def _activate(activation: activations.Differentiable, x: np.ndarray) -> np.ndarr
 
 
 def _activate_gradient(
-    activation: activations.Differentiable, y: np.ndarray, dy: np.ndarray
+    activation: activations.Differentiable, y: np.ndarray, dy: np.ndarray, x: np.ndarray | None
 ) -> np.ndarray:
-    dx = check.as_matrix(activation.gradient(y, dy), "output of activation.gradient", y.dtype)
+    """Call the gradient, with `x` where it is computed from that."""
+    saved = {} if x is None else {"x": x}
+    dx = activation.gradient(y, dy, **saved)
+    dx = check.as_matrix(dx, "output of activation.gradient", y.dtype)
     check.expect_shape(dx, "output of activation.gradient", y.shape)
     return dx

@@ -44,6 +44,25 @@ Sources
     CVPR 2006.
 [24] A. Hermans, L. Beyer, B. Leibe, In defense of the triplet loss for person re-identification,
     arXiv:1703.07737, 2017.
+[25] A. L. Maas, A. Y. Hannun, A. Y. Ng, Rectifier nonlinearities improve neural network acoustic
+    models, ICML 2013.
+[26] D.-A. Clevert, T. Unterthiner, S. Hochreiter, Fast and accurate deep network learning by
+    exponential linear units (ELUs), ICLR 2016.
+[27] G. Klambauer et al., Self-normalizing neural networks, NeurIPS 2017.
+[28] J. T. Barron, Continuously differentiable exponential linear units, arXiv:1704.07483, 2017.
+[29] D. Hendrycks, K. Gimpel, Gaussian error linear units (GELUs), arXiv:1606.08415, 2016.
+[30] P. Ramachandran, B. Zoph, Q. V. Le, Searching for activation functions, arXiv:1710.05941, 2017.
+[31] D. Misra, Mish: a self regularized non-monotonic activation function, BMVC 2020.
+[32] C. Dugas et al., Incorporating second-order functional knowledge for better option pricing,
+    NIPS 2000.
+[33] X. Glorot, Y. Bengio, Understanding the difficulty of training deep feedforward neural
+    networks, AISTATS 2010.
+[34] A. Howard et al., Searching for MobileNetV3, ICCV 2019.
+[35] K. Konda, R. Memisevic, D. Krueger, Zero-bias autoencoders and the benefits of co-adapting
+    features, ICLR 2015.
+[36] F. Rosenblatt, The perceptron, Psychological Review 65(6), 1958.
+[37] A. Krizhevsky, Convolutional deep belief networks on CIFAR-10, 2010: relu6.
+[38] R. Collobert, Large scale machine learning, PhD thesis, Université Paris VI, 2004: hard tanh.
 """
 
 from __future__ import annotations
@@ -118,7 +137,8 @@ def dense_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Carry a gradient back through a dense layer [1, algorithm 6.4].
 
-    `y` is the output of `dense_forward`. With ``dz`` the gradient before the activation,
+    `y` is what `activate_gradient` wants: the output of `dense_forward`, or for some activations
+    their input ``x @ kernel + bias``. With ``dz`` the gradient before the activation,
     ``dx = dz @ kernel.T``, ``dkernel = x.T @ dz`` and ``dbias`` is the sum of ``dz`` over rows.
 
     Returns
@@ -158,10 +178,163 @@ def tanh(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
     return _into(out, np.tanh(x))
 
 
-def relu(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-    """Compute ``max(x, 0)`` [1, section 6.3.1]; NaN stays NaN."""
+# Functions that multiply by `x` have the limit 0 at -inf, where NumPy would make NaN of it.
+
+
+def _times(x: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Return ``x * factor``, 0 at -inf; a factor that vanishes there makes the product vanish."""
+    return np.where(np.isneginf(x), 0, x) * factor
+
+
+def relu(
+    x: ArrayLike,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute ``max(x, 0)`` [1, section 6.3.1], or Keras's form of it with three parameters.
+
+    ``min(x, max_value)`` where ``x > threshold``, else ``negative_slope * (x - threshold)``.
+    """
     (x,) = _real(x)
-    return _into(out, np.maximum(x, 0))
+    most = np.inf if max_value is None else max_value
+    # Without a slope, 0 below the threshold; NaN stays NaN.
+    below = np.where(x <= threshold, 0, x) if negative_slope == 0 else x - threshold
+    return _into(out, np.where(x > threshold, np.minimum(x, most), negative_slope * below))
+
+
+def relu6(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``min(max(x, 0), 6)`` [37]."""
+    return relu(x, max_value=6.0, out=out)
+
+
+def leaky_relu(
+    x: ArrayLike, negative_slope: float = 0.2, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute ``x`` where ``x > 0``, else ``negative_slope * x`` [25]."""
+    return relu(x, negative_slope, out=out)
+
+
+def threshold(x: ArrayLike, theta: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x`` where ``x > theta``, else 0 [35, eq. 5]."""
+    return relu(x, threshold=theta, out=out)
+
+
+def step(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute Heaviside's step [36]: 1 where ``x > 0``, else 0, also at 0."""
+    (x,) = _real(x)
+    return _into(out, np.where(np.isnan(x), x, x > 0))
+
+
+def elu(x: ArrayLike, alpha: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x`` where ``x > 0``, else ``alpha * (exp(x) - 1)`` [26, eq. 15]."""
+    (x,) = _real(x)
+    return _into(out, np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
+
+
+SELU_SCALE = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
+
+
+def selu(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``scale * elu(x, alpha)``, which keeps mean 0 and variance 1 [27, eq. 2]."""
+    (x,) = _real(x)
+    return _into(out, SELU_SCALE * elu(x, SELU_ALPHA))
+
+
+def celu(x: ArrayLike, alpha: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x`` where ``x > 0``, else ``alpha * (exp(x / alpha) - 1)`` [28]."""
+    (x,) = _real(x)
+    return _into(out, np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)))
+
+
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])  # NumPy has none
+
+
+def _normal_cdf(x: np.ndarray) -> np.ndarray:
+    """Return ``P(X <= x)`` for a standard normal `X`: ``erfc(-x / sqrt(2)) / 2``."""
+    return (0.5 * _erfc(-x / np.sqrt(2.0))).astype(x.dtype)
+
+
+def gelu(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x * P(X <= x)`` for a standard normal `X` [29]."""
+    (x,) = _real(x)
+    return _into(out, _times(x, _normal_cdf(x)))
+
+
+def _gelu_argument(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``u = sqrt(8 / pi) * (x + 0.044715 * x**3)`` and du/dx, `x` within +-30.
+
+    Beyond, sigmoid(u) is 0 or 1 and its slope 0.
+    """
+    x = np.clip(x, -30, 30)
+    c = np.sqrt(8 / np.pi).astype(x.dtype)
+    return c * (x + 0.044715 * x**3), c * (1 + 3 * 0.044715 * x**2)
+
+
+def gelu_tanh(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))`` [29].
+
+    As ``(1 + tanh(u / 2)) / 2 = sigmoid(u)``, it is ``x * sigmoid(u)``.
+    """
+    (x,) = _real(x)
+    return _into(out, _times(x, sigmoid(_gelu_argument(x)[0])))
+
+
+def silu(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x * sigmoid(x)`` [30], also called swish."""
+    (x,) = _real(x)
+    return _into(out, _times(x, sigmoid(x)))
+
+
+def mish(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x * tanh(softplus(x))`` [31]."""
+    (x,) = _real(x)
+    return _into(out, _times(x, np.tanh(softplus(x))))
+
+
+def softplus(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``log(1 + exp(x))`` [32] as ``max(x, 0) + log(1 + exp(-|x|))``, without overflow."""
+    (x,) = _real(x)
+    return _into(out, np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+
+
+def log_sigmoid(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``log(sigmoid(x)) = -softplus(-x)``."""
+    (x,) = _real(x)
+    return _into(out, -softplus(-x))
+
+
+def softsign(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x / (1 + |x|)`` [33]; its limits at infinity are -1 and 1."""
+    (x,) = _real(x)
+    most = np.finfo(x.dtype).max
+    x = np.clip(x, -most, most)
+    return _into(out, x / (1 + np.abs(x)))
+
+
+def exponential(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``exp(x)``."""
+    return exp(x, out)
+
+
+def hard_sigmoid(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``relu6(x + 3) / 6`` [34]."""
+    (x,) = _real(x)
+    return _into(out, np.clip(x + 3, 0, 6) / 6)
+
+
+def hard_silu(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``x * hard_sigmoid(x)`` [34], also called hard swish."""
+    (x,) = _real(x)
+    return _into(out, _times(x, hard_sigmoid(x)))
+
+
+def hard_tanh(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``min(max(x, -1), 1)`` [38]."""
+    (x,) = _real(x)
+    return _into(out, np.clip(x, -1, 1))
 
 
 def exp(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
@@ -178,7 +351,8 @@ def log(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
         return _into(out, np.log(x))
 
 
-# A gradient takes `y`, the output of its activation, and returns dx = dy * act'(x).
+# A gradient returns dx = dy * act'(x). It takes `y`, the output of its activation, wherever that
+# tells the slope, for then `x` need not be kept; else it takes `x`.
 
 
 def linear_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
@@ -199,10 +373,148 @@ def tanh_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) ->
     return _into(out, dy * (1 - y * y))
 
 
-def relu_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-    """Compute ``dy`` where ``y > 0``, 0 where ``y <= 0``, NaN where `y` is NaN."""
+def _where_known(y: np.ndarray, dx: np.ndarray) -> np.ndarray:
+    """Return `dx`, NaN where `y` is."""
+    return np.where(np.isnan(y), y, dx)
+
+
+def relu_gradient(
+    y: ArrayLike,
+    dy: ArrayLike,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Compute ``dy`` where ``0 < y < max_value``, 0 above, ``negative_slope * dy`` below.
+
+    NaN where `y` is NaN. As `threshold` is not negative, ``y > 0`` tells that `x` was above it.
+    """
     y, dy = _real(y, dy)
-    return _into(out, np.where(y > 0, dy, np.where(np.isnan(y), y, 0)))
+    most = np.inf if max_value is None else max_value
+    below = negative_slope * dy if negative_slope else np.zeros_like(dy)
+    return _into(out, _where_known(y, np.where(y > 0, np.where(y < most, dy, 0), below)))
+
+
+def relu6_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy`` where ``0 < y < 6``, else 0."""
+    return relu_gradient(y, dy, max_value=6.0, out=out)
+
+
+def leaky_relu_gradient(
+    y: ArrayLike, dy: ArrayLike, negative_slope: float = 0.2, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute ``dy`` where ``y > 0``, else ``negative_slope * dy``."""
+    return relu_gradient(y, dy, negative_slope, out=out)
+
+
+def threshold_gradient(
+    y: ArrayLike, dy: ArrayLike, theta: float = 1.0, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute ``dy`` where ``y > 0``, that is where ``x > theta``, else 0."""
+    return relu_gradient(y, dy, threshold=theta, out=out)
+
+
+def step_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute 0, the derivative of a step: nothing below it learns."""
+    y, dy = _real(y, dy)
+    return _into(out, _where_known(y, np.zeros_like(dy)))
+
+
+def elu_gradient(
+    y: ArrayLike, dy: ArrayLike, alpha: float = 1.0, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute ``dy`` where ``y > 0``, else ``dy * alpha * exp(x) = dy * (y + alpha)``."""
+    y, dy = _real(y, dy)
+    return _into(out, dy * np.where(y > 0, 1, y + alpha))
+
+
+def selu_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * scale`` where ``y > 0``, else ``dy * (y + scale * alpha)``."""
+    y, dy = _real(y, dy)
+    return _into(out, dy * np.where(y > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA))
+
+
+def celu_gradient(
+    y: ArrayLike, dy: ArrayLike, alpha: float = 1.0, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute ``dy`` where ``y > 0``, else ``dy * exp(x / alpha) = dy * (y / alpha + 1)``."""
+    y, dy = _real(y, dy)
+    return _into(out, dy * np.where(y > 0, 1, y / alpha + 1))
+
+
+def gelu_gradient(x: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * (P(X <= x) + x * exp(-x**2 / 2) / sqrt(2 pi))``."""
+    x, dy = _real(x, dy)
+    near = np.clip(x, -40, 40)  # beyond, the density is 0
+    density = np.exp(-near * near / 2) / np.sqrt(2 * np.pi).astype(x.dtype)
+    return _into(out, dy * (_normal_cdf(x) + near * density))
+
+
+def gelu_tanh_gradient(x: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * (s + x * s * (1 - s) * du/dx)``, the function being ``x * s``."""
+    x, dy = _real(x, dy)
+    u, slope = _gelu_argument(x)
+    return _into(out, dy * sigmoid(u) * (1 + np.clip(x, -30, 30) * sigmoid(-u) * slope))
+
+
+def silu_gradient(x: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * s * (1 + x * (1 - s))`` with ``s = sigmoid(x)``, ``1 - s = sigmoid(-x)``."""
+    x, dy = _real(x, dy)
+    most = np.finfo(x.dtype).max
+    return _into(out, dy * sigmoid(x) * (1 + np.clip(x, -most, most) * sigmoid(-x)))
+
+
+def mish_gradient(x: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * (t + x * (1 - t**2) * sigmoid(x))`` with ``t = tanh(softplus(x))``."""
+    x, dy = _real(x, dy)
+    most = np.finfo(x.dtype).max
+    t = np.tanh(softplus(x))
+    return _into(out, dy * (t + np.clip(x, -most, most) * ((1 - t * t) * sigmoid(x))))
+
+
+def softplus_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * sigmoid(x) = dy * (1 - exp(-y))``."""
+    y, dy = _real(y, dy)
+    return _into(out, dy * -np.expm1(-np.maximum(y, 0)))
+
+
+def log_sigmoid_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * sigmoid(-x) = dy * (1 - exp(y))``."""
+    y, dy = _real(y, dy)
+    return _into(out, dy * -np.expm1(np.minimum(y, 0)))
+
+
+def softsign_gradient(x: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy / (1 + |x|)**2``; from `y`, which rounds to 1, it would be 0 too soon."""
+    x, dy = _real(x, dy)
+    inverse = 1 / (1 + np.abs(x))
+    return _into(out, dy * (inverse * inverse))
+
+
+def exponential_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * y``."""
+    y, dy = _real(y, dy)
+    return _into(out, dy * y)
+
+
+def hard_sigmoid_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy / 6`` where ``0 < y < 1``, else 0."""
+    y, dy = _real(y, dy)
+    return _into(out, _where_known(y, np.where((y > 0) & (y < 1), dy / 6, 0)))
+
+
+def hard_silu_gradient(x: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy * (2 * x + 3) / 6`` where ``-3 < x <= 3``, 0 below, ``dy`` above."""
+    x, dy = _real(x, dy)
+    slope = np.where(x > 3, 1, np.where(x > -3, (2 * np.clip(x, -3, 3) + 3) / 6, 0))
+    return _into(out, dy * _where_known(x, slope))
+
+
+def hard_tanh_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
+    """Compute ``dy`` where ``-1 < y < 1``, else 0."""
+    y, dy = _real(y, dy)
+    return _into(out, _where_known(y, np.where(np.abs(y) < 1, dy, 0)))
 
 
 # ---- softmax ---------------------------------------------------------------------------------
@@ -244,15 +556,18 @@ def log_softmax_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = N
 
 
 def activate(name: str, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-    """Apply the activation of this name: linear, sigmoid, tanh, relu, softmax or log_softmax."""
-    return _ACTIVATIONS[name][0](x, out)
+    """Apply the activation of this name, a function above, with its parameters' defaults."""
+    return _ACTIVATIONS[name][0](x, out=out)
 
 
 def activate_gradient(
     name: str, y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Compute the gradient of the activation of this name from its output `y`."""
-    return _ACTIVATIONS[name][1](y, dy, out)
+    """Compute the gradient of the activation of this name from its output `y`.
+
+    For gelu, gelu_tanh, silu, mish, softsign and hard_silu, `y` is the input instead.
+    """
+    return _ACTIVATIONS[name][1](y, dy, out=out)
 
 
 _ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
@@ -260,6 +575,24 @@ _ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
     "sigmoid": (sigmoid, sigmoid_gradient),
     "tanh": (tanh, tanh_gradient),
     "relu": (relu, relu_gradient),
+    "relu6": (relu6, relu6_gradient),
+    "leaky_relu": (leaky_relu, leaky_relu_gradient),
+    "elu": (elu, elu_gradient),
+    "selu": (selu, selu_gradient),
+    "celu": (celu, celu_gradient),
+    "gelu": (gelu, gelu_gradient),
+    "gelu_tanh": (gelu_tanh, gelu_tanh_gradient),
+    "silu": (silu, silu_gradient),
+    "mish": (mish, mish_gradient),
+    "softplus": (softplus, softplus_gradient),
+    "softsign": (softsign, softsign_gradient),
+    "exponential": (exponential, exponential_gradient),
+    "hard_sigmoid": (hard_sigmoid, hard_sigmoid_gradient),
+    "hard_silu": (hard_silu, hard_silu_gradient),
+    "hard_tanh": (hard_tanh, hard_tanh_gradient),
+    "log_sigmoid": (log_sigmoid, log_sigmoid_gradient),
+    "threshold": (threshold, threshold_gradient),
+    "step": (step, step_gradient),
     "softmax": (softmax, softmax_gradient),
     "log_softmax": (log_softmax, log_softmax_gradient),
 }

@@ -185,6 +185,8 @@ class Stage:
         Its outputs.
     y : ndarray
         Their array, from `forward` on.
+    z : ndarray or None
+        The array of what the activation was applied to, where its gradient needs that.
     activation : Activation
         What it applies to each of its outputs last.
     """
@@ -195,11 +197,17 @@ class Stage:
     takes_slope = False
 
     y: np.ndarray
+    z: np.ndarray | None = None
 
     def __init__(self, layer: Layer, features: int) -> None:
         self.layer, self.features = layer, features
         self.columns = layer.output_features(features)
         self.activation: activations.Activation = activations.linear
+
+    @property
+    def saved(self) -> np.ndarray:
+        """What the slope of the activation is computed from."""
+        return self.y if self.z is None else self.z
 
     @property
     def ends_in(self) -> str:
@@ -229,8 +237,8 @@ class Stage:
     def slope(self, to: Lowering, dy: np.ndarray) -> None:
         """Append what carries the gradient of the outputs through the activation, in place."""
         if self.activation is not activations.linear:
-            code = to.core.ACTIVATIONS[self.activation.name]
-            to.plan.activate_gradient(code, self.y, dy, self.columns, dy)
+            code, numbers = to.core.ACTIVATIONS[self.activation.name], self.activation.numbers
+            to.plan.activate_gradient(code, numbers, self.saved, dy, self.columns, dy)
 
     def move(self, to: Lowering, dy: np.ndarray, sync: bool) -> None:
         """Append the optimizer's step on the weights, `dy` being as in `backward`."""
@@ -255,14 +263,18 @@ class DenseStage(Stage):
     def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
         self.x, self.y = x, to.matrix(self.columns)
         kernel, bias = (to.weight(self.layer, name) for name in ("kernel", "bias"))
-        code = to.core.ACTIVATIONS[self.activation.name]
-        to.plan.dense_forward(x, self.features, kernel, bias, code, self.y)
+        code, numbers = to.core.ACTIVATIONS[self.activation.name], self.activation.numbers
+        if to.mode == "train" and self.activation.from_input:
+            self.z = to.matrix(self.columns)
+        to.plan.dense_forward(x, self.features, kernel, bias, code, numbers, self.y, self.z)
         return self.y
 
     def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
-        code = to.core.ACTIVATIONS[below.activation.name]
+        code, numbers = to.core.ACTIVATIONS[below.activation.name], below.activation.numbers
         kernel = to.weight(self.layer, "kernel")
-        to.plan.dense_backward_input(dy, self.columns, kernel, self.features, below.y, code, dx)
+        to.plan.dense_backward_input(
+            dy, self.columns, kernel, self.features, below.saved, code, numbers, dx
+        )
 
     def move(self, to: Lowering, dy: np.ndarray, sync: bool) -> None:
         layer, names = (
@@ -298,13 +310,15 @@ class ActivationStage(Stage):
         return self.function.name
 
     def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
-        self.y = to.matrix(self.columns)
-        to.plan.activate(to.core.ACTIVATIONS[self.function.name], x, self.y, to.modes)
+        self.x, self.y = x, to.matrix(self.columns)
+        code, numbers = to.core.ACTIVATIONS[self.function.name], self.function.numbers
+        to.plan.activate(code, numbers, x, self.y, to.modes)
         return self.y
 
     def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
-        code = to.core.ACTIVATIONS[self.function.name]
-        to.plan.activate_gradient(code, self.y, dy, self.columns, dx)
+        code, numbers = to.core.ACTIVATIONS[self.function.name], self.function.numbers
+        saved = self.x if self.function.from_input else self.y
+        to.plan.activate_gradient(code, numbers, saved, dy, self.columns, dx)
 
 
 class SoftmaxStage(ActivationStage):
@@ -363,7 +377,8 @@ class BatchNormalizationStage(VectorStage):
     layer: BatchNormalization
 
     def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
-        layer, code = self.layer, to.core.ACTIVATIONS[self.activation.name]
+        layer = self.layer
+        code, numbers = to.core.ACTIVATIONS[self.activation.name], self.activation.numbers
         gamma, beta, mean, variance = (
             to.weight(layer, name) for name in ("gamma", "beta", "moving_mean", "moving_variance")
         )
@@ -371,20 +386,27 @@ class BatchNormalizationStage(VectorStage):
         if to.mode == "train" and layer.trainable:
             self.mean, self.variance = to.vector(self.columns), to.vector(self.columns)
             self.y = to.matrix(self.columns)
+            apart = self.activation.from_input  # what it is applied to is kept
+            self.z = to.matrix(self.columns) if apart else None
+            first = (to.core.ACTIVATIONS["linear"], ()) if apart else (code, numbers)
             to.plan.batch_norm(
                 *(x, self.columns, gamma, beta, epsilon, self.mean, self.variance),
-                *(mean, variance, layer.momentum, code, self.y),
+                *(mean, variance, layer.momentum, *first, self.saved),
             )
+            if apart:
+                to.plan.activate(code, numbers, self.saved, self.y, to.modes)
             return self.y
         assert mean is not None and variance is not None
         self.mean, self.variance = mean, variance
         scale = to.vector(self.columns)
         self.y = x
-        if to.mode == "train" or not to.plan.finish_affine(x, scale, beta, mean, code):
+        if to.mode == "train" or not to.plan.finish_affine(x, scale, beta, mean, code, numbers):
             self.y = to.matrix(self.columns)
-            to.plan.affine(x, self.columns, scale, beta, mean, self.y, to.modes)
+            if to.mode == "train" and self.activation.from_input:
+                self.z = to.matrix(self.columns)
+            to.plan.affine(x, self.columns, scale, beta, mean, self.saved, to.modes)
             if code != to.core.ACTIVATIONS["linear"]:
-                to.plan.activate(code, self.y, self.y, to.modes)
+                to.plan.activate(code, numbers, self.saved, self.y, to.modes)
         to.plan.column_scale(gamma, variance, self.columns, epsilon, False, scale, to.modes)
         return self.y
 
@@ -531,7 +553,7 @@ class GaussianNoiseStage(DrawingStage):
         return to.plan.gaussian_noise(x, self.columns, layer.stddev, layer.key, self.y)
 
     def backward(self, to: Lowering, dy: np.ndarray, dx: np.ndarray, below: Stage) -> None:
-        to.plan.activate_gradient(to.core.ACTIVATIONS["linear"], self.y, dy, self.columns, dx)
+        to.plan.activate_gradient(to.core.ACTIVATIONS["linear"], (), self.y, dy, self.columns, dx)
 
 
 # By the layer's kernel; "input" and "flatten" make no stage, and "activation" is told apart by its

@@ -20,7 +20,8 @@ import numpy as np
 import fastnn as fn
 from fastnn import kernels, reference
 
-ACTIVATIONS = ["linear", "sigmoid", "tanh", "relu", "softmax", "log_softmax"]
+ACTIVATIONS = list(reference._ACTIVATIONS)
+FROM_INPUT = kernels.FROM_INPUT
 # An update by name, and numbers for it: those of its formula, then the decay and the clip.
 UPDATES = {
     "sgd": [0.1],
@@ -92,15 +93,24 @@ def _product(transpose_a: bool, transpose_b: bool) -> Case:
     return Case("matmul", draw, magnitude)
 
 
-def _through(activation: str, z_error: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Carry a bound on the error of `z` through an activation (none of them is steeper than 1)."""
+def _through(activation: str, z_error: np.ndarray, z: np.ndarray, *values) -> np.ndarray:
+    """Carry a bound on the error of `z` through an activation."""
     m = z.shape[-1]
     if activation == "softmax":
         return (2 * z_error).max(axis=-1, keepdims=True) + m + STEPS
     if activation == "log_softmax":
         size = np.abs(z).max(axis=-1, keepdims=True) + np.log(m) + 1
         return (2 * z_error).max(axis=-1, keepdims=True) + m + STEPS * size
-    return z_error + STEPS * np.abs(getattr(reference, activation)(z))
+    value = np.abs(getattr(reference, activation)(z, *values))
+    # None of the others is steeper than 1.8; the twin's Gaussian, and that of its tanh form, loses
+    # as much as its argument is large.
+    slope = 2 * np.maximum(value, 1) if activation in ("exponential", "exp") else 2
+    steps = STEPS * (1 + z * z) if activation.startswith("gelu") else STEPS
+    bound = slope * z_error + steps * value
+    if activation in ("step", "threshold"):  # they jump where z may be on either side
+        jump = {"step": 0.0, "threshold": 1.0}[activation]
+        bound = bound + (np.abs(z - jump) < 1e-3) * (z_error > 0) * 2.0**24
+    return bound
 
 
 def _dense(activation: str, use_bias: bool) -> Case:
@@ -123,13 +133,21 @@ def _gradient_magnitude(activation: str, y: np.ndarray, dy: np.ndarray) -> np.nd
         return np.abs(y) * (np.abs(dy) + (np.abs(dy * y)).sum(-1, keepdims=True)) * (m + STEPS)
     if activation == "log_softmax":
         return np.abs(dy) + np.exp(y) * np.abs(dy).sum(-1, keepdims=True) * (m + STEPS)
-    return STEPS * np.abs(dy)  # 1 - y rounds relative to 1
+    if activation == "exponential":
+        return STEPS * np.abs(dy * y)
+    size = 1 + np.abs(y) if activation in FROM_INPUT else 1
+    return STEPS * size * np.abs(dy)  # 1 - y rounds relative to 1, x * f'(x) relative to x
+
+
+def _saved(activation: str, z: np.ndarray, *values) -> np.ndarray:
+    """Return what the gradient is computed from."""
+    return z if activation in FROM_INPUT else getattr(reference, activation)(z, *values)
 
 
 def _dense_backward(activation: str) -> Case:
     def draw(rng, n, k, m):
         x, kernel = rng.standard_normal((n, k)), rng.standard_normal((k, m)) / np.sqrt(k)
-        y = reference.dense_forward(x, kernel, None, activation)
+        y = _saved(activation, x @ kernel)
         return x, kernel, y, rng.standard_normal((n, m)), activation
 
     def magnitude(x, kernel, y, dy, _):
@@ -145,27 +163,28 @@ def _dense_backward(activation: str) -> Case:
     return Case("dense_backward", draw, magnitude)
 
 
-def _activation(activation: str, by_name: bool) -> Case:
+def _activation(activation: str, by_name: bool, *values) -> Case:
     def draw(rng, n, k, m):
         x = 3 * rng.standard_normal((n, m))
         x = np.abs(x) if activation == "log" else x
-        return (activation, x) if by_name else (x,)
+        return (activation, x) if by_name else (x, *values)
 
     def magnitude(*arguments):
-        x = arguments[-1]
-        return [_through(activation, 0 * x, x)]
+        x = arguments[1 if by_name else 0]
+        return [_through(activation, 0 * x, x, *values)]
 
     return Case("activate" if by_name else activation, draw, magnitude)
 
 
-def _activation_gradient(activation: str, by_name: bool) -> Case:
+def _activation_gradient(activation: str, by_name: bool, *values) -> Case:
     def draw(rng, n, k, m):
-        y = reference.activate(activation, 3 * rng.standard_normal((n, m)))
+        y = _saved(activation, 3 * rng.standard_normal((n, m)), *values)
         dy = rng.standard_normal((n, m))
-        return (activation, y, dy) if by_name else (y, dy)
+        return (activation, y, dy) if by_name else (y, dy, *values)
 
     def magnitude(*arguments):
-        return [_gradient_magnitude(activation, *arguments[-2:])]
+        start = 1 if by_name else 0
+        return [_gradient_magnitude(activation, *arguments[start : start + 2])]
 
     return Case("activate_gradient" if by_name else f"{activation}_gradient", draw, magnitude)
 
@@ -412,16 +431,30 @@ def _triplets() -> Case:
     return Case("loss", draw, magnitude)
 
 
-_ELEMENTWISE = ACTIVATIONS[:4]
+BY_NAME = ["linear", "relu", "elu", "gelu", "softmax", "log_softmax"]
+# Activations with parameters: (negative_slope, max_value, threshold) of relu, alpha, theta.
+PARAMETERS = {
+    "relu": [(0.1, 2.0, 0.5), (0.0, None, 0.25), (0.0, 3.0, 0.0), (0.5, 0.0, 0.0)],
+    "leaky_relu": [(0.01,), (0.0,), (1.5,)],
+    "elu": [(1.7,), (0.0,)],
+    "celu": [(0.25,), (2.5,)],
+    "threshold": [(0.0,), (2.0,)],
+}
+WITH_PARAMETERS = [(a, values) for a, several in PARAMETERS.items() for values in several]
 CASES = {
     **{f"matmul-{'nt'[a]}{'nt'[b]}": _product(bool(a), bool(b)) for a in (0, 1) for b in (0, 1)},
     **{f"dense_forward-{a}": _dense(a, True) for a in ACTIVATIONS},
     "dense_forward-nobias": _dense("relu", False),
     **{f"dense_backward-{a}": _dense_backward(a) for a in ACTIVATIONS},
     **{a: _activation(a, False) for a in [*ACTIVATIONS, "exp", "log"]},
-    **{f"activate-{a}": _activation(a, True) for a in ACTIVATIONS},
+    **{f"activate-{a}": _activation(a, True) for a in BY_NAME},
+    **{f"{a}-{values}": _activation(a, False, *values) for a, values in WITH_PARAMETERS},
+    **{
+        f"{a}_gradient-{values}": _activation_gradient(a, False, *values)
+        for a, values in WITH_PARAMETERS
+    },
     **{f"{a}_gradient": _activation_gradient(a, False) for a in ACTIVATIONS},
-    **{f"activate_gradient-{a}": _activation_gradient(a, True) for a in ACTIVATIONS},
+    **{f"activate_gradient-{a}": _activation_gradient(a, True) for a in BY_NAME},
     "softmax_crossentropy-labels": _loss("softmax_crossentropy", _labels, False),
     "softmax_crossentropy-labels-weighted": _loss("softmax_crossentropy", _labels, True),
     "softmax_crossentropy": _loss("softmax_crossentropy", _probabilities, True),

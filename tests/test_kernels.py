@@ -295,9 +295,9 @@ def test_the_core_declines(bad):
     fit, out, vector = X.copy(), np.full_like(X, 7), np.full(4, 7, "f")
     square, weights, three = np.full((3, 3), 7, "f"), X.copy(), np.ones(3, "f")
     calls = [
-        CORE.activate(RELU, bad, out, 1),
-        CORE.activate_gradient(RELU, bad, fit, out, 1),
-        CORE.activate_gradient(RELU, fit, bad, out, 1),
+        CORE.activate(RELU, (), bad, out, 1),
+        CORE.activate_gradient(RELU, (), bad, fit, out, 1),
+        CORE.activate_gradient(RELU, (), fit, bad, out, 1),
         CORE.update(CORE.UPDATES["sgd"], (0.1,), bad, fit, (), 1),
         CORE.update(CORE.UPDATES["sgd"], (0.1,), weights, bad, (), 1),
         CORE.update(CORE.UPDATES["momentum"], (0.1, 0.9), weights, fit, (bad,), 1),
@@ -328,8 +328,8 @@ def test_the_core_declines(bad):
             CORE.layer_normalization(fit, None, bad, 0.1, 1),
             CORE.layer_normalization_gradient(fit, three, three, bad, fit, 1),
             CORE.multiply(fit, fit, bad, 1),
-            CORE.activate(RELU, fit, bad, 1),
-            CORE.dense_forward(fit, X.T.copy(), bad, RELU, square, 1),
+            CORE.activate(RELU, (), fit, bad, 1),
+            CORE.dense_forward(fit, X.T.copy(), bad, RELU, (), square, 1),
             CORE.loss(CORE.LOSSES["mean_squared_error"], (), fit, fit, bad, None, 1),
         ]
     if bad is not DECLINED["rows_apart"]:
@@ -346,7 +346,7 @@ def test_the_core_declines(bad):
             CORE.gaussian_noise(bad, 0.5, 0, 0, 1),
             CORE.matmul(bad, fit, False, True, square, 1),
             CORE.matmul(fit, bad, False, True, square, 1),
-            CORE.dense_forward(bad, X.T.copy(), None, RELU, square, 1),
+            CORE.dense_forward(bad, X.T.copy(), None, RELU, (), square, 1),
             CORE.column_sum(bad, vector, 1),
             *(CORE.loss(code, (), fit, bad, None, None, 1) for code in CORE.LOSSES.values()),
         ]
@@ -361,10 +361,10 @@ def test_the_core_declines_what_does_not_fit():
     sparse = CORE.LOSSES["sparse_softmax_crossentropy"]
     momentum = CORE.UPDATES["momentum"]
     assert [
-        CORE.activate(RELU, fit, read_only(out), 1),
-        CORE.activate(RELU, fit, out[:2], 1),
-        CORE.activate(RELU, fit, out.reshape(4, 3), 1),
-        CORE.activate(RELU, fit.ravel()[:-1], fit.ravel()[1:], 1),
+        CORE.activate(RELU, (), fit, read_only(out), 1),
+        CORE.activate(RELU, (), fit, out[:2], 1),
+        CORE.activate(RELU, (), fit, out.reshape(4, 3), 1),
+        CORE.activate(RELU, (), fit.ravel()[:-1], fit.ravel()[1:], 1),
         CORE.affine(fit, fit[0], None, None, fit, 1),
         CORE.affine(fit, out[0], None, None, read_only(out), 1),
         CORE.affine(fit, out[0], None, None, out[:2], 1),
@@ -378,7 +378,7 @@ def test_the_core_declines_what_does_not_fit():
         CORE.matmul(fit, fit, False, False, None, 1),
         CORE.matmul(fit, fit, 0, True, None, 1),
         CORE.matmul(fit, fit[:, :3], True, False, fit, 1),
-        CORE.dense_forward(fit, out.T.copy(), fit[0], RELU, None, 1),
+        CORE.dense_forward(fit, out.T.copy(), fit[0], RELU, (), None, 1),
         CORE.loss(sparse, (), fit, labels + 1, None, None, 1),
         CORE.loss(sparse, (), fit, labels - 1, None, None, 1),
         CORE.loss(sparse, (), fit, labels[:2], None, None, 1),
@@ -391,6 +391,11 @@ def test_the_core_declines_what_does_not_fit():
     ] == [None] * 27
     np.testing.assert_array_equal(fit, X)
     np.testing.assert_array_equal(out, X)
+
+
+def test_the_core_takes_at_most_three_numbers():
+    with pytest.raises(ValueError, match="numbers: expected at most 3, got 4"):
+        CORE.activate(RELU, (0.0,) * 4, X, None, 1)
 
 
 def test_arrays_of_a_subclass_are_written_to(tmp_path):
@@ -625,6 +630,7 @@ def test_labels_and_one_hot_targets_agree(rng):
 
 A, B, V = np.ones((4, 3), "f"), np.ones((3, 5), "f"), np.ones(5, "f")
 Y = np.ones((4, 5), "f")
+NAMES = ", ".join(reference._ACTIVATIONS)
 
 BAD = [
     (lambda: kernels.matmul(A, A), ValueError, "b: expected 3 rows, got 4 (shape (4, 3))"),
@@ -646,12 +652,11 @@ BAD = [
     (lambda: kernels.dense_forward(A, B, V[:4]), ValueError,
      "bias: expected shape (5,), got (4,)"),
     (lambda: kernels.dense_forward(A, B, V, "rleu"), ValueError,
-     "activation: expected one of linear, sigmoid, tanh, relu, softmax, log_softmax, got 'rleu' "
-     "(did you mean 'relu'?)"),
+     f"activation: expected one of {NAMES}, got 'rleu' (did you mean 'relu' or 'relu6'?)"),
     (lambda: kernels.dense_forward(A, B, V, ["relu"]), TypeError,
-     "activation: expected one of linear, sigmoid, tanh, relu, softmax, log_softmax, got ['relu']"),
+     f"activation: expected one of {NAMES}, got ['relu']"),
     (lambda: kernels.dense_forward(A, B, V, "exp"), ValueError,
-     "activation: expected one of linear, sigmoid, tanh, relu, softmax, log_softmax, got 'exp'"),
+     f"activation: expected one of {NAMES}, got 'exp'"),
     (lambda: kernels.dense_backward(A, B, Y, A), ValueError,
      "dy: expected shape (4, 5), got (4, 3)"),
     (lambda: kernels.dense_backward(A, B, A, Y), ValueError,
@@ -663,8 +668,23 @@ BAD = [
      "x: expected integers that float32 holds, got 16777217"),
     (lambda: kernels.tanh_gradient(A, B), ValueError, "dy: expected shape (4, 3), got (3, 5)"),
     (lambda: kernels.softmax(1.0), ValueError, "x: expected at least 1 axis, got 0 (shape ())"),
-    (lambda: kernels.activate("exponential", A), ValueError,
-     "name: expected one of linear, sigmoid, tanh, relu, softmax, log_softmax, got 'exponential'"),
+    (lambda: kernels.activate("log", A), ValueError,
+     f"name: expected one of {NAMES}, got 'log'"),
+    (lambda: kernels.gelu_gradient(A, B), ValueError, "dy: expected shape (4, 3), got (3, 5)"),
+    (lambda: kernels.gelu_gradient([], B), ValueError,
+     "x: expected at least one element, got none (shape (0,))"),
+    (lambda: kernels.relu(A, -0.1), ValueError,
+     "negative_slope: expected a non-negative number, got -0.1"),
+    (lambda: kernels.relu(A, max_value=-1), ValueError,
+     "max_value: expected a non-negative number, got -1"),
+    (lambda: kernels.relu(A, threshold=np.nan), ValueError,
+     "threshold: expected a non-negative number, got nan"),
+    (lambda: kernels.leaky_relu_gradient(A, A, True), TypeError,
+     "negative_slope: expected a non-negative number, got True"),
+    (lambda: kernels.elu(A, -1), ValueError, "alpha: expected a non-negative number, got -1"),
+    (lambda: kernels.celu(A, 0), ValueError, "alpha: expected a number from 1e-30 to 1e30, got 0"),
+    (lambda: kernels.threshold(A, "1"), TypeError,
+     "theta: expected a non-negative number, got '1'"),
     (lambda: kernels.column_sum(V), ValueError,
      "x: expected 2 axes (n, features), got 1 (shape (5,))"),
     (lambda: kernels.softmax_crossentropy(A, [0, 1, 2]), ValueError,

@@ -33,7 +33,8 @@ cdef double GEMM_WORK_PER_THREAD = 150e3
 cdef enum FinishKind:
     FINISH_NOTHING
     FINISH_ACTIVATE  # C = f(C), or f((C - center) * scale + shift) if `scale` is not NULL
-    FINISH_SLOPE     # C = C * f'(.), y = f(.) in `saved`
+    # (where C is kept, it is `activated` that becomes that)
+    FINISH_SLOPE     # C = C * f'(.), computed from `saved`
     FINISH_UPDATE    # C is a gradient: update the weights with it and drop it
 
 cdef struct Gemm:
@@ -46,11 +47,14 @@ cdef struct Gemm:
     real* c               # OUT (m, n); the weights, if FINISH_UPDATE
     Py_ssize_t ldc
     bint trans_a, trans_b
-    bint padded           # rows of b, bias, c and saved may be read and written to a whole vector
+    bint padded           # rows of b, bias, c, activated, saved may be used to a whole vector
     int finish, code
     const real* center    # IN (n,): FINISH_ACTIVATE; as in affine_block
     const real* scale
     const real* shift
+    real numbers[NUMBERS]  # of the activation
+    real* activated       # OUT (m, n) or NULL: FINISH_ACTIVATE
+    Py_ssize_t ldactivated
     const real* saved     # IN (m, n): FINISH_SLOPE
     Py_ssize_t ldsaved
     real* slots[SLOTS]    # INOUT (m, n): FINISH_UPDATE
@@ -236,10 +240,14 @@ cdef void finish_block(Gemm* g, const Step* step, real* c, Py_ssize_t ldc, Py_ss
         if g.scale != NULL:
             affine_block(g.center + j if g.center != NULL else NULL, g.scale + j,
                          g.shift + j if g.shift != NULL else NULL, c, ldc, c, ldc, rows, cols, True)
-        if g.code != LINEAR:
-            activate_block(g.code, c, ldc, c, ldc, rows, cols)
+        if g.activated != NULL:
+            activate_block(g.code, g.numbers, c, ldc, g.activated + i * g.ldactivated + j,
+                           g.ldactivated, rows, cols)
+        elif g.code != LINEAR:
+            activate_block(g.code, g.numbers, c, ldc, c, ldc, rows, cols)
     elif g.finish == FINISH_SLOPE:
-        slope_block(g.code, g.saved + i * g.ldsaved + j, g.ldsaved, c, ldc, c, ldc, rows, cols)
+        slope_block(g.code, g.numbers, g.saved + i * g.ldsaved + j, g.ldsaved, c, ldc, c, ldc, rows,
+                    cols)
     elif g.finish == FINISH_UPDATE:
         at = i * g.ldc + j
         for s in range(SLOTS):

@@ -16,6 +16,7 @@ cdef struct BatchNorm:
     real* moving_variance  # INOUT (cols,)
     real momentum, rest   # moving = moving * momentum + new * rest
     int activation        # of y
+    real numbers[NUMBERS]
     const real* dy        # IN (rows, cols): backward
     Py_ssize_t lddy
     real* out             # OUT (rows, cols): y; or dx, if not NULL
@@ -75,7 +76,7 @@ cdef inline forced batch_norm_strip(const int nv, BatchNorm* a, Py_ssize_t j) no
             d = strip_vector(nv, a.x + i * a.ldx, at, cols, a.padded, 0) - mean[v]
             put_strip_vector(nv, a.out + i * a.ldout, at, cols, a.padded, vfma(d, scale[v], beta[v]))
     if a.activation != LINEAR:
-        activate_block(a.activation, a.out + j, a.ldout, a.out + j, a.ldout, a.rows,
+        activate_block(a.activation, a.numbers, a.out + j, a.ldout, a.out + j, a.ldout, a.rows,
                        min(nv * VW, cols - j))
 
 

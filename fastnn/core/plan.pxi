@@ -243,9 +243,9 @@ cdef class Plan:
         self.arrays.append((x, labels, y, weights))
 
     def dense_forward(self, real[:, :] x, Py_ssize_t k, real[:, :] kernel, real[::1] bias,
-                      int activation, real[:, :] y, bint sync=True):
+                      int activation, tuple numbers, real[:, :] y, real[:, :] z, bint sync=True):
         """y = activation(x[:, :k] kernel + bias); kernel, bias and y with their padding.
-        x None: the run's data."""
+        x None: the run's data. z: where the argument of the activation is kept, or None."""
         cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN | TEST | PREDICT, sync)
         self.count_rows(&g.m)
         g.n, g.k, g.padded = y.shape[1], k, True
@@ -255,14 +255,20 @@ cdef class Plan:
         if bias is not None:
             g.bias = &bias[0]
         g.c, g.ldc = &y[0, 0], ld(y)
-        if activation != LINEAR:
+        if z is not None:
+            g.activated, g.ldactivated = g.c, g.ldc
+            g.c, g.ldc = &z[0, 0], ld(z)
+        if activation != LINEAR or z is not None:
+            take_numbers(&activation, numbers, g.numbers)
             g.finish, g.code = FINISH_ACTIVATE, activation
         self.keep_gemm(g)
-        self.arrays.append((x, kernel, bias, y))
+        self.arrays.append((x, kernel, bias, y, z))
 
     def dense_backward_input(self, real[:, :] dz, Py_ssize_t m, real[:, :] kernel, Py_ssize_t k,
-                             real[:, :] y, int activation, real[:, :] dx, bint sync=True):
-        """dx[:, :k] = (dz[:, :m] kernel[:k, :m]^T) * activation'(.), y its output; zeros beyond k."""
+                             real[:, :] saved, int activation, tuple numbers, real[:, :] dx,
+                             bint sync=True):
+        """dx[:, :k] = (dz[:, :m] kernel[:k, :m]^T) * activation'(.), computed from `saved`, its output
+        or input (FROM_INPUT); zeros beyond k."""
         cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN, sync)
         self.count_rows(&g.m)
         g.n, g.k, g.padded, g.trans_b = k, m, True, True
@@ -270,10 +276,11 @@ cdef class Plan:
         g.b, g.ldb = &kernel[0, 0], ld(kernel)
         g.c, g.ldc = &dx[0, 0], ld(dx)
         if activation != LINEAR:
+            take_numbers(&activation, numbers, g.numbers)
             g.finish, g.code = FINISH_SLOPE, activation
-            g.saved, g.ldsaved = &y[0, 0], ld(y)
+            g.saved, g.ldsaved = &saved[0, 0], ld(saved)
         self.keep_gemm(g)
-        self.arrays.append((dz, kernel, y, dx))
+        self.arrays.append((dz, kernel, saved, dx))
 
     def dense_update(self, real[:, :] x, Py_ssize_t k, real[:, :] dz, real[:, :] kernel,
                      tuple kernel_slots, real[::1] bias, tuple bias_slots, int optimizer,
@@ -393,23 +400,25 @@ cdef class Plan:
         a.y, a.ldy, a.dy, a.lddy, a.dx, a.lddx = &y[0, 0], ld(y), &dy[0, 0], ld(dy), &dx[0, 0], ld(dx)
         self.arrays.append((y, dy, dx))
 
-    def activate(self, int code, real[:, :] x, real[:, :] y, int modes, bint sync=True):
+    def activate(self, int code, tuple numbers, real[:, :] x, real[:, :] y, int modes, bint sync=True):
         """y = f(x), element by element."""
         cdef Map* a = <Map*>self.add(activate_kernel, sizeof(Map), modes, sync)
         self.count_rows(&a.rows)
+        take_numbers(&code, numbers, a.numbers)
         a.code, a.cols = code, y.shape[1]
         a.x, a.ldx, a.out, a.ldout = &x[0, 0], ld(x), &y[0, 0], ld(y)
         self.arrays.append((x, y))
 
-    def activate_gradient(self, int code, real[:, :] y, real[:, :] dy, Py_ssize_t cols,
-                          real[:, :] dx, bint sync=True):
-        """dx = dy * f'(.), y = f(.), on the first cols columns."""
+    def activate_gradient(self, int code, tuple numbers, real[:, :] saved, real[:, :] dy,
+                          Py_ssize_t cols, real[:, :] dx, bint sync=True):
+        """dx = dy * f'(x) on the first cols columns; saved = f(x), or x (FROM_INPUT)."""
         cdef Map* a = <Map*>self.add(activate_gradient_kernel, sizeof(Map), TRAIN, sync)
         self.count_rows(&a.rows)
+        take_numbers(&code, numbers, a.numbers)
         a.code, a.cols = code, cols
-        a.x, a.ldx, a.dy, a.lddy = &y[0, 0], ld(y), &dy[0, 0], ld(dy)
+        a.x, a.ldx, a.dy, a.lddy = &saved[0, 0], ld(saved), &dy[0, 0], ld(dy)
         a.out, a.ldout = &dx[0, 0], ld(dx)
-        self.arrays.append((y, dy, dx))
+        self.arrays.append((saved, dy, dx))
 
     def softmax(self, real[:, :] x, Py_ssize_t cols, real[:, :] y, bint log, int modes, bint sync=True):
         """y = softmax or log-softmax of the first cols columns of x."""
@@ -449,7 +458,7 @@ cdef class Plan:
         self.arrays.append((x, scale, shift, center, y))
 
     def finish_affine(self, real[:, :] y, real[::1] scale, real[::1] shift, real[::1] center,
-                      int activation):
+                      int activation, tuple activation_numbers):
         """Let the product that makes y end in y = activation((y - center) * scale + shift), if it was
         added last and nothing is done to y yet. Returns whether it was."""
         cdef Gemm* g
@@ -458,6 +467,7 @@ cdef class Plan:
         g = <Gemm*>self.ops[self.count - 1].args
         if g.finish != FINISH_NOTHING or g.c != &y[0, 0]:
             return False
+        take_numbers(&activation, activation_numbers, g.numbers)
         g.finish, g.code = FINISH_ACTIVATE, activation
         g.center, g.scale, g.shift = numbers(center), &scale[0], numbers(shift)
         self.arrays.append((scale, shift, center))
@@ -485,12 +495,13 @@ cdef class Plan:
 
     def batch_norm(self, real[:, :] x, Py_ssize_t cols, real[::1] gamma, real[::1] beta, double epsilon,
                    real[::1] mean, real[::1] variance, real[::1] moving_mean,
-                   real[::1] moving_variance, double momentum, int activation, real[:, :] y,
-                   bint sync=True):
+                   real[::1] moving_variance, double momentum, int activation,
+                   tuple activation_numbers, real[:, :] y, bint sync=True):
         """y = activation(batch normalization of x); mean and variance of the mini-batch are written,
         and the moving ones follow them. gamma and beta, or None."""
         cdef BatchNorm* a = <BatchNorm*>self.add(batch_norm_kernel, sizeof(BatchNorm), TRAIN, sync)
         self.count_rows(&a.rows)
+        take_numbers(&activation, activation_numbers, a.numbers)
         a.cols, a.padded, a.epsilon, a.activation = cols, True, <real>epsilon, activation
         a.x, a.ldx, a.out, a.ldout = &x[0, 0], ld(x), &y[0, 0], ld(y)
         a.gamma, a.beta, a.mean, a.variance = numbers(gamma), numbers(beta), &mean[0], &variance[0]

@@ -24,7 +24,15 @@ openmp = bool(TEAM_OPENMP)
 compiler = COMPILER_NAME.decode()
 lanes = LANES
 
-ACTIVATIONS = {"linear": LINEAR, "sigmoid": SIGMOID, "tanh": TANH, "relu": RELU, "exp": EXP, "log": LOG}
+# The elementwise ones. Several names may share a code and differ in their numbers (kernels.py).
+ACTIVATIONS = {
+    "linear": LINEAR, "sigmoid": SIGMOID, "tanh": TANH, "relu": RELU, "relu6": GENERAL_RELU,
+    "leaky_relu": GENERAL_RELU, "elu": ELU, "selu": ELU, "celu": ELU, "gelu": GELU,
+    "gelu_tanh": GELU_TANH, "silu": SILU, "mish": MISH, "softplus": SOFTPLUS, "softsign": SOFTSIGN,
+    "exponential": EXP, "hard_sigmoid": HARD_SIGMOID, "hard_silu": HARD_SILU, "hard_tanh": HARD_TANH,
+    "log_sigmoid": LOG_SIGMOID, "threshold": GENERAL_RELU, "step": STEP, "exp": EXP, "log": LOG}
+# Those whose gradient is computed from the input x; of all others, from the output y.
+FROM_INPUT = frozenset(("gelu", "gelu_tanh", "silu", "mish", "softsign", "hard_silu"))
 ROW_ACTIVATIONS = {"softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX}
 LOSSES = {
     "sparse_softmax_crossentropy": SPARSE_SOFTMAX_CROSSENTROPY,
@@ -200,6 +208,19 @@ cdef void run_softmax(int code, View* x, View* out, int threads) noexcept:
         run(softmax_kernel, &a, NULL, threads)
 
 
+cdef int take_numbers(int* code, tuple numbers, real* into) except -1:
+    """The numbers of an activation; `into` has room for NUMBERS. A relu with any is the general one."""
+    cdef int k = 0
+    if len(numbers) > NUMBERS:
+        raise ValueError(f"numbers: expected at most {NUMBERS}, got {len(numbers)}")
+    if code[0] == RELU and numbers:
+        code[0] = GENERAL_RELU
+    for number in numbers:
+        into[k] = <real><double>number
+        k += 1
+    return 0
+
+
 def matmul(a, b, transpose_a, transpose_b, out, int threads):
     """a @ b; rows may be apart. `out` apart from both."""
     cdef View x, y, z
@@ -221,7 +242,7 @@ def matmul(a, b, transpose_a, transpose_b, out, int threads):
     return out
 
 
-def dense_forward(x, kernel, bias, int activation, out, int threads):
+def dense_forward(x, kernel, bias, int activation, tuple numbers, out, int threads):
     """activation(x @ kernel + bias), bias or None; rows may be apart. `out` apart from all."""
     cdef View a, w, b, y
     cdef Gemm g
@@ -240,6 +261,7 @@ def dense_forward(x, kernel, bias, int activation, out, int threads):
     g.m, g.n, g.k = a.rows, w.cols, a.cols
     g.a, g.lda, g.b, g.ldb, g.c, g.ldc = a.data, a.ld, w.data, w.ld, y.data, y.ld
     if LINEAR < activation < ACTIVATION_COUNT:
+        take_numbers(&activation, numbers, g.numbers)
         g.finish, g.code = FINISH_ACTIVATE, activation
     run_gemm(&g, NULL, threads)
     if activation >= ACTIVATION_COUNT:
@@ -247,8 +269,8 @@ def dense_forward(x, kernel, bias, int activation, out, int threads):
     return out
 
 
-def activate(int code, x, out, int threads):
-    """The activation of this code; any shape. `out` may be x."""
+def activate(int code, tuple numbers, x, out, int threads):
+    """The activation of this code with its numbers; any shape. `out` may be x."""
     cdef View v, y
     cdef Map a
     if not view(x, &v):
@@ -260,20 +282,21 @@ def activate(int code, x, out, int threads):
         run_softmax(code, &v, &y, threads)
         return out
     memset(&a, 0, sizeof(a))
+    take_numbers(&code, numbers, a.numbers)
     a.code, a.rows, a.cols, a.x, a.out = code, 1, v.rows * v.cols, v.data, y.data
-    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD if code == LINEAR or code == RELU else
+    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD if activation_is_cheap(code) else
                              COSTLY_WORK_PER_THREAD, threads)
     with nogil:
         run(activate_kernel, &a, NULL, threads)
     return out
 
 
-def activate_gradient(int code, y, dy, out, int threads):
-    """dy * f'(.), y = f(.) (not for exp and log); any shape. `out` may be y or dy."""
+def activate_gradient(int code, tuple numbers, saved, dy, out, int threads):
+    """dy * f'(x) (not for log), saved = f(x), or x for those FROM_INPUT; any shape. `out` may be either."""
     cdef View v, d, o
     cdef Map a
     cdef Softmax s
-    if not (view(y, &v) and view(dy, &d) and same_shape(&v, &d)):
+    if not (view(saved, &v) and view(dy, &d) and same_shape(&v, &d)):
         return None
     out = output(out, &v, &o)
     if out is None or not same_or_apart(&o, &v) or not same_or_apart(&o, &d):
@@ -287,8 +310,10 @@ def activate_gradient(int code, y, dy, out, int threads):
             run(softmax_gradient_kernel, &s, NULL, threads)
         return out
     memset(&a, 0, sizeof(a))
+    take_numbers(&code, numbers, a.numbers)
     a.code, a.rows, a.cols, a.x, a.dy, a.out = code, 1, v.rows * v.cols, v.data, d.data, o.data
-    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD, threads)
+    threads = useful_threads(a.cols, CHEAP_WORK_PER_THREAD if slope_is_cheap(code) else
+                             COSTLY_WORK_PER_THREAD, threads)
     with nogil:
         run(activate_gradient_kernel, &a, NULL, threads)
     return out
