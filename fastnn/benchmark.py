@@ -58,10 +58,12 @@ class Contestant:
 
 FASTNN = Contestant("fastnn", "fastnn")
 NUMPY = Contestant("NumPy", "numpy")
+PLAIN = Contestant("plain step", "plain")
 
 
 def contestants() -> list[Contestant]:
-    """Return fastnn, NumPy as installed, and NumPy told to use its best OpenBLAS kernel.
+    """Return fastnn, NumPy as installed, and NumPy told to use its best OpenBLAS kernel; and fastnn
+    without the part that a row is about.
 
     OpenBLAS falls back to an older kernel on a processor that it does not know.
     """
@@ -69,11 +71,12 @@ def contestants() -> list[Contestant]:
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
     best = "SkylakeX" if "v4" in arch else "Haswell" if "v3" in arch else None
     if best is None or "openblas" not in blas:
-        return [FASTNN, NUMPY]
+        return [FASTNN, NUMPY, PLAIN]
     return [
         FASTNN,
         NUMPY,
         Contestant(f"NumPy {best}", "numpy", {"OPENBLAS_CORETYPE": best}, only_products=True),
+        PLAIN,
     ]
 
 
@@ -108,7 +111,7 @@ class Bench:
         self._side = side
         self._rows = {row.name: row for row in rows()}
         self._current: tuple[str, Job] | None = None
-        if side == "fastnn":
+        if side in ("fastnn", "plain"):
             fn.set_num_threads(threads)
 
     def describe(self) -> dict[str, str]:
@@ -382,7 +385,7 @@ def measure(
             result["peak_gflops"] = max(peaks)
             entry["gflops"] = row.flops / middle / 1e9
             entry["percent_of_peak"] = 100 * entry["gflops"] / max(peaks)
-        if round(entry["ratio"], 2) < 1:
+        if round(entry["ratio"], 2) < 1 and label != PLAIN.label:
             result["slower_than"].append(label)
         result["contestants"][label] = entry
     return result

@@ -2,6 +2,7 @@
 
 A row has a side for every implementation that can do its work: "fastnn", and "numpy" in the
 fastest writing that we know (ufuncs and products into buffers made beforehand, nothing allocated).
+A step with a further part has the side "plain": fastnn's step without it.
 A further peer is a further key in `Row.sides`, and a `Contestant` in `fastnn.benchmark`.
 
 Sizes are read "n x k x m": (n, k) times (k, m).
@@ -93,6 +94,7 @@ def rows() -> list[Row]:
         _step("T", (64, 32, 10), 32, steps=256, epochs=8, quick=True),
         _step("S", (784, 128, 10), 32, steps=64, epochs=4, quick=True),
         _step("M", (784, 256, 128, 10), 128, steps=64, epochs=1),
+        *(_part(name) for name in _PARTS),
         _step("L", (784, 1024, 1024, 10), 256, steps=16, epochs=1, full=True),
         _step("X", (1024, 2048, 2048, 2048, 10), 512, steps=4, epochs=1, full=True),
     ]
@@ -719,4 +721,112 @@ def _step(
         products=True,
         quick=quick,
         full=full,
+    )
+
+
+# ---- what a part adds to a step --------------------------------------------------------------
+
+_PART_UNITS, _PART_BATCH, _PART_STEPS = (784, 256, 128, 10), 128, 32  # network M
+
+
+def _relu(m: int, dtype: str) -> list[layers.Layer]:
+    return [layers.Dense(m, activation="relu", dtype=dtype)]
+
+
+def _normalized(m: int, dtype: str) -> list[layers.Layer]:
+    dense = layers.Dense(m, use_bias=False, dtype=dtype)
+    return [dense, layers.BatchNormalization(dtype=dtype), layers.ReLU(dtype=dtype)]
+
+
+def _dropped(m: int, dtype: str) -> list[layers.Layer]:
+    return [*_relu(m, dtype), layers.Dropout(0.2, seed=m, dtype=dtype)]
+
+
+def _momentum() -> optimizers.Optimizer:
+    return optimizers.SGD(_LEARNING_RATE, momentum=_MOMENTUM)
+
+
+def _adam() -> optimizers.Optimizer:
+    # With an epsilon of the size of the gradients, so that its steps do not hang on their signs.
+    return optimizers.Adam(_LEARNING_RATE, epsilon=1e-3)
+
+
+# The hidden layers and the optimizer.
+_Hidden = Callable[[int, str], list[layers.Layer]]
+_PARTS: dict[str, tuple[_Hidden, Callable[[], optimizers.Optimizer]]] = {
+    "Adam": (_relu, _adam),
+    "batch normalization": (_normalized, _momentum),
+    "dropout": (_dropped, _momentum),
+}
+
+
+def _part_model(hidden: _Hidden, optimizer: optimizers.Optimizer, dtype: str) -> Sequential:
+    stack = [layer for m in _PART_UNITS[1:-1] for layer in hidden(m, dtype)]
+    model = Sequential([*stack, layers.Dense(_PART_UNITS[-1], dtype=dtype)])
+    model.compile(optimizer, losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.build(_PART_UNITS[0])
+    return model
+
+
+def _part(name: str) -> Row:
+    """Return the row of network M with a part: momentum and ReLU are the plain step's."""
+    hidden, optimizer = _PARTS[name]
+    checked = _PART_BATCH * _CHECKED_STEPS
+
+    def inputs() -> list[Array]:
+        n = _PART_BATCH * _PART_STEPS
+        (x,) = _uniform((n, _PART_UNITS[0]), dtype="float32")
+        model = _part_model(hidden, optimizer(), "float32")
+        named = [(name, w.shape) for layer in model.layers for name, w in layer.weights.items()]
+        weights = _uniform(*(shape for _, shape in named), dtype="float32")
+        for (name, shape), weight in zip(named, weights, strict=True):
+            weight *= np.float32(np.sqrt(3 / shape[0]) if name == "kernel" else 0.1)
+            if name in ("gamma", "moving_variance"):
+                weight += 1
+        return [x, _labels(n, 10), *weights]
+
+    def side(timed: tuple[_Hidden, Callable[[], optimizers.Optimizer]]) -> Callable[..., Job]:
+        def job(x: Array, labels: Array, *weights: Array) -> Job:
+            model = _part_model(timed[0], timed[1](), "float32")
+
+            def check() -> tuple[Array, ...]:
+                model = _part_model(hidden, optimizer(), "float32")
+                model.set_weights(list(weights))
+                model.fit(
+                    x[:checked], labels[:checked], batch_size=_PART_BATCH, shuffle=False, verbose=0
+                )
+                return tuple(model.get_weights())
+
+            def call() -> None:
+                model.fit(x, labels, batch_size=_PART_BATCH, verbose=0)
+
+            return Job(call, check, _PART_STEPS)
+
+        return job
+
+    def expected(x: Array, labels: Array, *weights: Array) -> list[Expected]:
+        model = _part_model(hidden, optimizer(), "float64")
+        model.set_weights(list(weights))
+        assert model.loss is not None and model.optimizer is not None
+        for start in range(0, checked, _PART_BATCH):
+            rows = slice(start, start + _PART_BATCH)
+            model.backward(model.loss.gradient(labels[rows], model(x[rows], training=True)))
+            moving = [(layer, weight) for layer in model.layers for weight in layer.moving]
+            model.optimizer.update(
+                [layer.weights[weight] for layer, weight in moving],
+                [layer.gradients[weight] for layer, weight in moving],
+            )
+        return [
+            Expected(v, _STEP_EPS * _eps("float32") * max(1.0, np.abs(v).max()))
+            for v in model.get_weights()
+        ]
+
+    products = [2.0 * _PART_BATCH * k * m for k, m in pairwise(_PART_UNITS)]
+    return Row(
+        f"step M with {name}",
+        "step",
+        inputs,
+        {"fastnn": side((hidden, optimizer)), "plain": side((_relu, _momentum))},
+        expected,
+        flops=3 * sum(products) - products[0],
     )

@@ -200,6 +200,14 @@ def test_a_contestant_without_this_side_is_left_out():
     assert benchmark.line(result, ["exp 1000"], [FASTNN, peer, best])
 
 
+def test_a_part_costs_something_and_loses_to_nobody():
+    row = ROWS["step M with dropout"]
+    workers = [(FASTNN, Stopwatch([3e-3])), (benchmark.PLAIN, Stopwatch([2e-3]))]
+    result = measure(row, *workers, rounds=1)
+    assert result["contestants"]["plain step"]["ratio"] == pytest.approx(2 / 3)
+    assert result["slower_than"] == []
+
+
 def test_the_columns_stand_under_their_titles():
     row = ROWS["matmul 32x64x32"]
     result = measure(row, (FASTNN, Stopwatch([1e-3])), (NUMPY, Stopwatch([2e-3])), rounds=1)
@@ -214,7 +222,7 @@ def test_the_columns_stand_under_their_titles():
 
 def test_the_report_is_json_of_the_documented_form():
     selected = [ROWS["matmul 32x64x32"], ROWS["relu 1000"]]
-    entered = benchmark.contestants()
+    entered = [c for c in benchmark.contestants() if c is not benchmark.PLAIN]
     report = benchmark.run(selected, [1, 2], entered, 2, 1e-5, show=lambda line: None)
     report = json.loads(json.dumps(report, allow_nan=False))
 
