@@ -94,9 +94,11 @@ def rows() -> list[Row]:
         _step("T", (64, 32, 10), 32, steps=256, epochs=8, quick=True),
         _step("S", (784, 128, 10), 32, steps=64, epochs=4, quick=True),
         _step("M", (784, 256, 128, 10), 128, steps=64, epochs=1),
-        *(_part(name) for name in _PARTS),
+        *(_part(name, "M", (784, 256, 128, 10), 128, steps=32) for name in _PARTS),
         _step("L", (784, 1024, 1024, 10), 256, steps=16, epochs=1, full=True),
+        _part("Adam", "L", (784, 1024, 1024, 10), 256, steps=8, full=True),
         _step("X", (1024, 2048, 2048, 2048, 10), 512, steps=4, epochs=1, full=True),
+        _part("Adam", "X", (1024, 2048, 2048, 2048, 10), 512, steps=4, full=True),
     ]
 
 
@@ -726,8 +728,6 @@ def _step(
 
 # ---- what a part adds to a step --------------------------------------------------------------
 
-_PART_UNITS, _PART_BATCH, _PART_STEPS = (784, 256, 128, 10), 128, 32  # network M
-
 
 def _relu(m: int, dtype: str) -> list[layers.Layer]:
     return [layers.Dense(m, activation="relu", dtype=dtype)]
@@ -760,23 +760,27 @@ _PARTS: dict[str, tuple[_Hidden, Callable[[], optimizers.Optimizer]]] = {
 }
 
 
-def _part_model(hidden: _Hidden, optimizer: optimizers.Optimizer, dtype: str) -> Sequential:
-    stack = [layer for m in _PART_UNITS[1:-1] for layer in hidden(m, dtype)]
-    model = Sequential([*stack, layers.Dense(_PART_UNITS[-1], dtype=dtype)])
+def _part_model(
+    units: tuple[int, ...], hidden: _Hidden, optimizer: optimizers.Optimizer, dtype: str
+) -> Sequential:
+    stack = [layer for m in units[1:-1] for layer in hidden(m, dtype)]
+    model = Sequential([*stack, layers.Dense(units[-1], dtype=dtype)])
     model.compile(optimizer, losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.build(_PART_UNITS[0])
+    model.build(units[0])
     return model
 
 
-def _part(name: str) -> Row:
-    """Return the row of network M with a part: momentum and ReLU are the plain step's."""
+def _part(
+    name: str, letter: str, units: tuple[int, ...], batch: int, steps: int, full: bool = False
+) -> Row:
+    """Return the row of a network with a part: momentum and ReLU are the plain step's."""
     hidden, optimizer = _PARTS[name]
-    checked = _PART_BATCH * _CHECKED_STEPS
+    checked = batch * _CHECKED_STEPS
 
     def inputs() -> list[Array]:
-        n = _PART_BATCH * _PART_STEPS
-        (x,) = _uniform((n, _PART_UNITS[0]), dtype="float32")
-        model = _part_model(hidden, optimizer(), "float32")
+        n = batch * steps
+        (x,) = _uniform((n, units[0]), dtype="float32")
+        model = _part_model(units, hidden, optimizer(), "float32")
         named = [(name, w.shape) for layer in model.layers for name, w in layer.weights.items()]
         weights = _uniform(*(shape for _, shape in named), dtype="float32")
         for (name, shape), weight in zip(named, weights, strict=True):
@@ -787,29 +791,27 @@ def _part(name: str) -> Row:
 
     def side(timed: tuple[_Hidden, Callable[[], optimizers.Optimizer]]) -> Callable[..., Job]:
         def job(x: Array, labels: Array, *weights: Array) -> Job:
-            model = _part_model(timed[0], timed[1](), "float32")
+            model = _part_model(units, timed[0], timed[1](), "float32")
 
             def check() -> tuple[Array, ...]:
-                model = _part_model(hidden, optimizer(), "float32")
+                model = _part_model(units, hidden, optimizer(), "float32")
                 model.set_weights(list(weights))
-                model.fit(
-                    x[:checked], labels[:checked], batch_size=_PART_BATCH, shuffle=False, verbose=0
-                )
+                model.fit(x[:checked], labels[:checked], batch_size=batch, shuffle=False, verbose=0)
                 return tuple(model.get_weights())
 
             def call() -> None:
-                model.fit(x, labels, batch_size=_PART_BATCH, verbose=0)
+                model.fit(x, labels, batch_size=batch, verbose=0)
 
-            return Job(call, check, _PART_STEPS)
+            return Job(call, check, steps)
 
         return job
 
     def expected(x: Array, labels: Array, *weights: Array) -> list[Expected]:
-        model = _part_model(hidden, optimizer(), "float64")
+        model = _part_model(units, hidden, optimizer(), "float64")
         model.set_weights(list(weights))
         assert model.loss is not None and model.optimizer is not None
-        for start in range(0, checked, _PART_BATCH):
-            rows = slice(start, start + _PART_BATCH)
+        for start in range(0, checked, batch):
+            rows = slice(start, start + batch)
             model.backward(model.loss.gradient(labels[rows], model(x[rows], training=True)))
             moving = [(layer, weight) for layer in model.layers for weight in layer.moving]
             model.optimizer.update(
@@ -821,12 +823,13 @@ def _part(name: str) -> Row:
             for v in model.get_weights()
         ]
 
-    products = [2.0 * _PART_BATCH * k * m for k, m in pairwise(_PART_UNITS)]
+    products = [2.0 * batch * k * m for k, m in pairwise(units)]
     return Row(
-        f"step M with {name}",
+        f"step {letter} with {name}",
         "step",
         inputs,
         {"fastnn": side((hidden, optimizer)), "plain": side((_relu, _momentum))},
         expected,
         flops=3 * sum(products) - products[0],
+        full=full,
     )
