@@ -181,6 +181,8 @@ class Activation(Part):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make this activation again."""
+        if type(self).__init__ is not Activation.__init__:
+            return super().get_config()
         return {"name": self.name, **self.parameters}
 
     def identifier(self) -> Any:
