@@ -58,10 +58,10 @@ def test_get():
             cls(-1)
 
 
-def trained(rng, kernel=None, activity=None, optimizer=None, **fit):
+def trained(rng, kernel=None, activity=None, optimizer=None, units=9, **fit):
     fn.set_random_seed(3)
     hidden = layers.Dense(
-        9, "tanh", kernel_regularizer=kernel, activity_regularizer=activity, dtype="float64"
+        units, "tanh", kernel_regularizer=kernel, activity_regularizer=activity, dtype="float64"
     )
     model = fn.Sequential([hidden, layers.Dense(2, dtype="float64")])
     model.compile(optimizer or optimizers.SGD(0.1), "mse", ["mae"])
@@ -88,9 +88,10 @@ def test_the_roads_agree_with_a_users_own(place, rng):
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_what_is_reported_holds_the_cost(own, rng):
+@pytest.mark.parametrize("units", [9, 16, 33])  # below, of and above whole blocks of 16
+def test_what_is_reported_holds_the_cost(own, units, rng):
     penalty = Own() if own else L1L2(0.01, 0.02)
-    model, x, y, _ = trained(rng, kernel=penalty, activity=penalty)
+    model, x, y, _ = trained(rng, kernel=penalty, activity=penalty, units=units)
     hidden, pred = model.layers[0](x), model.predict(x)
     expected = ((pred - y) ** 2).mean() + penalty(model.layers[0].weights["kernel"])
     expected += penalty(hidden) / len(x)

@@ -16,7 +16,6 @@ cdef void penalty_kernel(void* args, const Step* step, int tid, int nthreads) no
     cdef Py_ssize_t i, i0, i1, j
     cdef int k, half
     cdef const real* x
-    cdef double value
     cdef double sizes[SQUARE_LANES]
     cdef double squares[SQUARE_LANES]
     share(a.rows, 1, tid, nthreads, &i0, &i1)
@@ -24,10 +23,15 @@ cdef void penalty_kernel(void* args, const Step* step, int tid, int nthreads) no
         x = a.x + i * a.ldx
         for k in range(SQUARE_LANES):
             sizes[k] = squares[k] = 0
-        for j in range(a.cols):
-            value = x[j]
-            sizes[j % SQUARE_LANES] += value if value >= 0 else -value
-            squares[j % SQUARE_LANES] += value * value
+        j = 0
+        while j + SQUARE_LANES <= a.cols:
+            for k in range(SQUARE_LANES):
+                sizes[k] += fabs(<double>x[j + k])
+                squares[k] += <double>x[j + k] * <double>x[j + k]
+            j += SQUARE_LANES
+        for k in range(<int>(a.cols - j)):
+            sizes[k] += fabs(<double>x[j + k])
+            squares[k] += <double>x[j + k] * <double>x[j + k]
         half = SQUARE_LANES // 2
         while half:
             for k in range(half):
