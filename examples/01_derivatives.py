@@ -5,7 +5,7 @@ A network learns from derivatives, so everything that follows rests on them bein
 1. A difference quotient has two errors. With a step h, truncation is of order h (forward) or h²
    (central), and rounding is of order eps / h: too small a step is as bad as too large a one.
 2. Algebra (SymPy) finds the derivative of the logistic function, s'(x) = s(x) (1 - s(x)).
-3. An activation computes its gradient from its output y alone: dx = dy * act'(x).
+3. An activation computes its gradient dx = dy * act'(x) from its output y, a few from x.
 4. A function of many variables has a matrix of derivatives, its Jacobian. That of softmax is
    diag(p) - p pᵀ, of the logistic function diag(p (1 - p)).
 5. Back-propagation through a whole network, checked the same way.
@@ -70,12 +70,13 @@ else:
 
 points = np.linspace(-4, 4, 9)
 print("\n3. Gradients of activations against central differences")
-for name in ("sigmoid", "tanh", "relu", "linear"):
+for name in ("sigmoid", "tanh", "softplus", "relu", "gelu"):
     activation = activations.get(name)
     at = points[points != 0] if name == "relu" else points  # relu has a kink at 0
-    analytic = activation.gradient(activation(at), np.ones_like(at))
+    analytic = activation.gradient(activation(at), np.ones_like(at), x=at)
     numerical = np.diag(gradients.jacobian(activation, at))
-    print(f"   {name:8} largest difference {np.abs(analytic - numerical).max():.1e}")
+    print(f"   {name:8} largest difference {np.abs(analytic - numerical).max():.1e}", end="")
+    print(", from the input" if activation.from_input else "")
 
 # ---- 4. Jacobians ----------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class Perceptron:
         return mistakes
 
 
-# ---- two classes that a line separates --------------------------------------------------------
+# ---- two classes that a line separates -------------------------------------------------------
 
 random = np.random.default_rng(0)
 points = random.uniform(-2, 2, (300, 2))
@@ -59,6 +59,7 @@ extended = np.column_stack([points, np.ones(len(points))])
 distances = extended @ true_line / np.linalg.norm(true_line)
 apart = np.abs(distances) > 0.1  # leave a gap between the classes
 points, labels = points[apart], np.where(distances[apart] > 0, 1, 0)
+# The best line's margin is at least that of this one, so that Novikoff's bound is at most
 bound = (np.linalg.norm(extended[apart], axis=1).max() / np.abs(distances[apart]).min()) ** 2
 
 perceptron = Perceptron()

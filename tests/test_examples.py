@@ -21,6 +21,7 @@ FIGURES = [
     ("01", r"central: the error falls as h\^", 1.9, 2.1),
     ("01", r"central: .* is least at h =", 1e-6, 1e-4),
     ("01", r"simplified:", 0, 0),
+    ("01", r"gelu +largest difference", 0, 1e-9),
     ("01", r"softmax:  largest difference", 0, 1e-9),
     ("01", r"logistic: largest difference", 0, 1e-9),
     ("01", r"\nx +\(5, 4\) +20 +0 +", 0, 1e-8),
@@ -31,6 +32,7 @@ FIGURES = [
     ("02", r"\nfrom .* to", 100, 1e6),
     # 03: what a line separates is learned, XOR is not.
     ("03", r"accuracy", 1, 1),
+    ("03", r"accuracy 1.000 after", 1, 700),
     ("03", r"AND ", 4, 4),
     ("03", r"XOR ", 0, 3),
     ("03", r"XOR with a hidden layer of 4 units:", 4, 4),
@@ -53,9 +55,11 @@ FIGURES = [
     # 07: new digits read by a network that learned by heart, and with remedies.
     ("07", r"none .* 60 +", 0.97, 1),
     ("07", r"none .* 60 +[.\d]+ ", 0.7, 0.85),
+    ("07", r"L1 .* 60 +[.\d]+ ", 0.86, 0.95),
     ("07", r"L2 .* 60 +[.\d]+ ", 0.86, 0.95),
     ("07", r"dropout .* 60 +[.\d]+ ", 0.86, 0.96),
     ("07", r"noise .* 60 +[.\d]+ ", 0.88, 0.97),
+    ("07", r"smaller network .* 60 +[.\d]+ ", 0.82, 0.93),
     ("07", r"early stopping +\d+ +\d+ +[.\d]+ ", 0.86, 0.95),
 ]
 
