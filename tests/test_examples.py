@@ -61,6 +61,43 @@ FIGURES = [
     ("07", r"noise .* 60 +[.\d]+ ", 0.88, 0.97),
     ("07", r"smaller network .* 60 +[.\d]+ ", 0.82, 0.93),
     ("07", r"early stopping +\d+ +\d+ +[.\d]+ ", 0.86, 0.95),
+    # 08: what a valley, a ravine and a saddle are to each optimizer.
+    ("08", r"\nSGD", 0.1, 2),
+    ("08", r"\nSGD +\S+ \(\S+\)", 0.1, 1),
+    ("08", r"\nmomentum +\S+ \(\S+\)", 0, 1e-4),
+    ("08", r"\nL-BFGS", 0, 1e-12),
+    ("08", r"\nL-BFGS +\S+ +\S+", 0.25, 0.25),
+    ("08", r"is left .*\nSGD", 40, 60),
+    ("08", r"is left (?:.*\n)+Adam", 2, 10),
+    # 09: gradients that vanish, networks that learn nothing; three cures.
+    ("09", r"sigmoid, Glorot ", 0, 1e-5),
+    ("09", r"sigmoid, small weights.* ", 5, 25),
+    ("09", r"relu, He ", 0.1, 10),
+    ("09", r"relu, He .* ", 90, 100),
+    ("09", r"sigmoid, Glorot, batch norm.* ", 90, 100),
+    # 10: completeness; maps that point at what matters.
+    ("10", r"Test accuracy:", 96, 100),
+    ("10", r"\n +1 ", 1, 20),
+    ("10", r"\n +100 ", 0, 0.3),
+    ("10", r"integrated gradients +\S+ +\S+", 0, 10),
+    ("10", r"ink at random +\S+ +\S+", 60, 95),
+    # 11: the best of many trials, on digits that had no say; what matters.
+    ("11", r"validation\n.* ", 95, 100),
+    ("11", r"trained anew on all 1437 training digits, reads", 95, 100),
+    ("11", r"learning_rate", 50, 95),
+    # 12: features without labels are worth labels.
+    ("12", r"noise", 0, 40),
+    ("12", r"its own samples", -45, -15),
+    ("12", r"test digits", -45, -15),
+    ("12", r"\n +20 ", 50, 65),
+    ("12", r"\n +20 +\S+", 70, 85),
+    # 13: pixels do little better than chance (50), an embedding does.
+    ("13", r"\nmean", 58, 64),
+    ("13", r"\nmean +\S+", 70, 80),
+    # 14: a linear autoencoder is principal components, a deep one is better.
+    ("14", r"\n +8 ", 0.0246, 0.0247),
+    ("14", r"\n +8 +\S+", 0.0246, 0.0248),
+    ("14", r"\n +8 +\S+ +\S+", 0.01, 0.016),
 ]
 
 
@@ -104,7 +141,12 @@ def test_a_script_finds_what_it_says(script, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "number, skipped", [("01", "2. skipped: SymPy"), ("04", "scikit-learn is not installed")]
+    "number, skipped",
+    [
+        ("01", "2. skipped: SymPy"),
+        ("04", "scikit-learn is not installed"),
+        ("11", "scikit-learn is not installed"),
+    ],
 )
 def test_scripts_do_without_what_is_optional(number, skipped, tmp_path):
     script = next(script for script in SCRIPTS if script.name.startswith(number))
