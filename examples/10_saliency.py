@@ -25,6 +25,7 @@ script = Path(__file__)
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--picture", default=script.parent / "pictures" / f"{script.stem}.png")
 picture = parser.parse_args().picture
+fn.set_num_threads(1)  # small networks: on a busy machine more threads would wait for one another
 
 fn.set_random_seed(0)
 (x_train, y_train), (x_test, y_test) = datasets.load_digits()

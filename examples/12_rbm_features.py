@@ -23,6 +23,7 @@ script = Path(__file__)
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--picture", default=script.parent / "pictures" / f"{script.stem}.png")
 picture = parser.parse_args().picture
+fn.set_num_threads(1)  # small networks: on a busy machine more threads would wait for one another
 
 
 def with_shifts(x, y):
