@@ -77,8 +77,7 @@ if find_spec("matplotlib"):
 
     def plane(points):
         """The two directions in which points differ most (principal components)."""
-        points = points - points.mean(axis=0)
-        return points @ np.linalg.svd(points, full_matrices=False)[2][:2].T
+        return points @ np.linalg.eigh(np.cov(points.T))[1][:, -2:]
 
     pair = (4, 5)
     figure, axes = pyplot.subplots(1, 2, figsize=(8, 4), layout="constrained")
