@@ -268,6 +268,9 @@ def column_sum(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
 def _relu(
     negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> tuple[float, ...]:
+    floats = type(negative_slope) is type(threshold) is float
+    if floats and negative_slope == threshold == 0 and max_value is None:
+        return ()  # the plain one, sooner
     slope = check.non_negative_rate(negative_slope, "negative_slope")
     most = np.inf if max_value is None else check.non_negative_rate(max_value, "max_value")
     threshold = check.non_negative_rate(threshold, "threshold")

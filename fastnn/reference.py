@@ -391,9 +391,9 @@ def relu_gradient(
     NaN where `y` is NaN. As `threshold` is not negative, ``y > 0`` tells that `x` was above it.
     """
     y, dy = _real(y, dy)
-    most = np.inf if max_value is None else max_value
+    above = dy if max_value is None else np.where(y < max_value, dy, 0)
     below = negative_slope * dy if negative_slope else np.zeros_like(dy)
-    return _into(out, _where_known(y, np.where(y > 0, np.where(y < most, dy, 0), below)))
+    return _into(out, _where_known(y, np.where(y > 0, above, below)))
 
 
 def relu6_gradient(y: ArrayLike, dy: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:

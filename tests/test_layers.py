@@ -3,8 +3,21 @@
 import numpy as np
 import pytest
 
-from fastnn import _layer, _random
-from fastnn.layers import Activation, Dense, Flatten, Input, Layer, ReLU, Sigmoid, Softmax, Tanh
+from fastnn import _layer, _random, activations, kernels
+from fastnn.layers import (
+    ELU,
+    Activation,
+    Dense,
+    Flatten,
+    Input,
+    Layer,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    ThresholdedReLU,
+)
 
 STEP = 1e-5
 # Rounding of order eps / STEP = 2e-11 and truncation of order STEP**2 = 1e-10, times some.
@@ -24,7 +37,7 @@ def central_differences(function, x):
     return gradient
 
 
-ACTIVATIONS = [None, "linear", "sigmoid", "tanh", "relu", "softmax", "log_softmax"]
+ACTIVATIONS = [None, *kernels._ACTIVATIONS]
 LAYERS = {
     **{f"Dense-{a}": lambda a=a: Dense(4, a, dtype="float64") for a in ACTIVATIONS},
     "Dense-nobias": lambda: Dense(4, "tanh", use_bias=False, dtype="float64"),
@@ -32,6 +45,11 @@ LAYERS = {
     **{f"Activation-{a}": lambda a=a: Activation(a, dtype="float64") for a in ACTIVATIONS[1:]},
     **{c.__name__: lambda c=c: c(dtype="float64") for c in (ReLU, Sigmoid, Tanh, Softmax)},
     "Input": lambda: Input(5, dtype="float64"),
+    "Dense-leaky": lambda: Dense(4, activations.leaky_relu.with_(0.1), dtype="float64"),
+    "LeakyReLU": lambda: LeakyReLU(dtype="float64"),
+    "ELU": lambda: ELU(0.7, dtype="float64"),
+    "ThresholdedReLU": lambda: ThresholdedReLU(0.5, dtype="float64"),
+    "ReLU-parameters": lambda: ReLU(1.5, 0.2, 0.5, dtype="float64"),
 }
 
 
@@ -41,7 +59,7 @@ def test_gradients(name, rng):
     layer = LAYERS[name]()
     layer.build(5)
     x = rng.standard_normal((6, 5))
-    x[np.abs(x) < 0.01] = 0.5  # not on the kink of relu
+    x[np.abs(x) < 0.01] = 0.4  # not on the kink of relu
     if "bias" in layer.weights:
         layer.weights["bias"][:] = rng.standard_normal(layer.weights["bias"].shape)
     dy = rng.standard_normal((6, layer.output_features(5)))
@@ -222,6 +240,36 @@ def test_config():
         "activation",
         "activation",
     ]
+
+
+def test_layers_with_parameters():
+    x = [[-2.0, 0.25, 1.5, 4.0]]
+    for layer, expected, config in (
+        (ReLU(), [0, 0.25, 1.5, 4], (None, 0, 0)),
+        (ReLU(max_value=2), [0, 0.25, 1.5, 2], (2, 0, 0)),
+        (ReLU(2, 0.5, 1), [-1.5, -0.375, 1.5, 2], (2, 0.5, 1)),
+        (LeakyReLU(), [-0.6, 0.25, 1.5, 4], (0.3,)),
+        (LeakyReLU(0.5), [-1, 0.25, 1.5, 4], (0.5,)),
+        (ELU(2), [2 * np.expm1(-2), 0.25, 1.5, 4], (2,)),
+        (ThresholdedReLU(), [0, 0, 1.5, 4], (1,)),
+        (ThresholdedReLU(theta=0.2), [0, 0.25, 1.5, 4], (0.2,)),
+    ):
+        np.testing.assert_allclose(layer(x)[0], expected, rtol=1e-6)
+        assert tuple(layer.get_config().values())[: len(config)] == config
+        again = type(layer).from_config(layer.get_config())
+        np.testing.assert_array_equal(again(x), layer(x))
+        assert again.activation.numbers == layer.activation.numbers
+    assert ReLU().activation.numbers == () and LeakyReLU(name="a").name == "a"
+    for make, text in (
+        (lambda: ReLU(-1), "max_value: expected a non-negative number, got -1"),
+        (lambda: ReLU(threshold=-1), "threshold: expected a non-negative number, got -1"),
+        (lambda: LeakyReLU(-0.1), "negative_slope: expected a non-negative number, got -0.1"),
+        (lambda: ELU(-1), "alpha: expected a non-negative number, got -1"),
+        (lambda: ThresholdedReLU(-1), "theta: expected a non-negative number, got -1"),
+    ):
+        with pytest.raises(ValueError) as error:
+            make()
+        assert str(error.value) == text
 
 
 def test_bind(rng):

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import fastnn as fn
-from fastnn import _dispatch, losses, optimizers
+from fastnn import _dispatch, activations, losses, optimizers
 from fastnn.layers import (
+    ELU,
     Activation,
     ActivityRegularization,
     BatchNormalization,
@@ -23,6 +24,7 @@ from fastnn.layers import (
     GaussianNoise,
     Input,
     LayerNormalization,
+    LeakyReLU,
     Normalization,
     PReLU,
     ReLU,
@@ -30,6 +32,7 @@ from fastnn.layers import (
     Sigmoid,
     Softmax,
     Tanh,
+    ThresholdedReLU,
 )
 from fastnn.memory import Memory, Parameters
 from fastnn.plan import CompiledPlan, Network
@@ -110,6 +113,23 @@ NETWORKS = {
     "softmax within": lambda m: [Dense(20), Softmax(), Dense(7, "log_softmax"), Dense(m)],
     "activation first": lambda m: [Input(FEATURES), Tanh(), Dense(m)],
     "activation last": lambda m: [Dense(5, "relu"), Dense(m), Activation("tanh")],
+    "from the input": lambda m: [Dense(17, "gelu"), Dense(33, "mish"), Dense(m, "silu")],
+    "from the input, separate": lambda m: [
+        *(Input(FEATURES), Activation("hard_silu"), Dense(9, "softsign")),
+        *(Activation("gelu_tanh"), Activation("gelu"), frozen(Dense(8, "silu")), Dense(m)),
+    ],
+    "parameters": lambda m: [
+        *(Dense(17, activations.relu.with_(0.1, 0.5, 0.1)), Dense(9, "selu"), LeakyReLU(0.1)),
+        *(ELU(0.5), Dense(9, "relu6"), ThresholdedReLU(0.01), ReLU(max_value=0.3), Dense(m)),
+    ],
+    "further": lambda m: [
+        *(Dense(17, "elu"), Dense(9, "softplus"), Dense(9, "hard_sigmoid"), Dense(9, "hard_tanh")),
+        *(Activation("exponential"), Dense(9, "log_sigmoid"), Dense(m, activations.celu.with_(2))),
+    ],
+    "normalized, from the input": lambda m: [
+        *(Dense(17), BatchNormalization(), Activation("gelu"), Dense(9), BatchNormalization()),
+        *(LeakyReLU(0.1), frozen(BatchNormalization()), Activation("mish"), Dense(m)),
+    ],
     "softmax last": lambda m: [Dense(5, "relu"), Dense(m, "softmax")],
     "sigmoid last": lambda m: [Dense(5, "relu"), Dense(m, "sigmoid")],
     "frozen first": lambda m: [frozen(Dense(8, "tanh")), Dense(8, "relu"), Dense(m)],

@@ -588,6 +588,6 @@ def test_errors(call, error, text):
         call()
     if text.endswith(", "):  # the list of what there is grows
         assert str(caught.value).startswith(text)
-        assert str(caught.value).endswith("got 'rellu' (did you mean 'relu'?)")
+        assert str(caught.value).endswith("got 'rellu' (did you mean 'relu' or 'relu6' or 'elu'?)")
     else:
         assert str(caught.value) == text

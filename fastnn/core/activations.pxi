@@ -166,7 +166,8 @@ cdef inline forced activation_slope(const int code, const real* numbers, vec sav
         # 0 where y <= 0; NaN in y shows in dx. The gradient at 0 is 0, as everywhere in the field.
         dx[0] = vif_gt(y, vset(0), dy, vif_gt(vset(1), y, vset(0), y))
     elif code == GENERAL_RELU:
-        a = vif_gt(vset(numbers[1]), y, dy, vset(0))
+        # 0 at the bound; without one, y may be infinite.
+        a = dy if numbers[1] == REAL_INF else vif_gt(vset(numbers[1]), y, dy, vset(0))
         b = vset(<real>0) if numbers[0] == 0 else dy * vset(numbers[0])
         dx[0] = vif_gt(y, vset(0), a, vif_gt(vset(1), y, b, y))
     elif code == STEP:
