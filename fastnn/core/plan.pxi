@@ -36,12 +36,14 @@ cdef struct Run:
     const real* data
     Py_ssize_t lddata
     int mode
+    gate phases           # between two operations
 
 
 cdef void run_steps(void* args, const Step* unused, int tid, int nthreads) noexcept nogil:
     cdef Run* r = <Run*>args
     cdef Step step
     cdef Py_ssize_t s, o
+    cdef int spins = GATE_SPINS
     step.data, step.lddata = r.data, r.lddata
     for s in range(r.steps):
         step.first = r.first + s * r.batch
@@ -52,7 +54,7 @@ cdef void run_steps(void* args, const Step* unused, int tid, int nthreads) noexc
             if r.ops[o].modes & r.mode:
                 r.ops[o].function(r.ops[o].args, &step, tid, nthreads)
             if nthreads > 1 and r.ops[o].sync:
-                team_barrier()
+                gate_wait(&r.phases, nthreads, &spins)
 
 
 cdef struct Gather:
