@@ -22,6 +22,8 @@ from fastnn.stages import ActivationStage, DenseStage, Lowering, Stage, stages_o
 # Multiply-adds of one training step below which a second thread costs more than it brings: the
 # barriers of a step take about half a microsecond each.
 STEP_WORK_PER_THREAD = 400e3
+# The same for the part between two barriers: of a deep and narrow network that is little.
+PHASE_WORK_PER_THREAD = 50e3
 
 # A call of compiled code returns after about this long, for Ctrl-C and the progress bar.
 SECONDS_PER_CALL = 0.05
@@ -199,6 +201,8 @@ class CompiledPlan:
         # Multiply-adds for each row.
         self.work = sum(w.size for layer in parameters.layers for w in layer.weights.values())
         self.work *= 3 if mode == "train" else 1
+        phases = len(stages) * (3 if mode == "train" else 1)
+        self.work_per_thread = max(STEP_WORK_PER_THREAD, phases * PHASE_WORK_PER_THREAD)
         fused = kernel is not None and kernel.fused
         head = len(stages) - fused  # stages that the loss sees the result of
         last = stages[-1]
@@ -268,7 +272,7 @@ class CompiledPlan:
             ]
             watched += [(layer.weights, name, weight) for name, weight in layer.weights.items()]
         network = model.layers, tuple(model.layers)
-        self.plan.stand_for(self.features, self.work, STEP_WORK_PER_THREAD, network, tuple(watched))
+        self.plan.stand_for(self.features, self.work, self.work_per_thread, network, tuple(watched))
 
     def calls(self, rows: int) -> Iterator[tuple[int, int]]:
         """Positions (start, stop) of the calls of `run` that do all rows."""
@@ -282,7 +286,7 @@ class CompiledPlan:
         """How many threads a step on so many rows is worth."""
         if not self.core.openmp:
             return 1
-        wanted = int(self.work * rows / STEP_WORK_PER_THREAD)
+        wanted = int(self.work * rows / self.work_per_thread)
         return max(1, min(_dispatch.get_num_threads(), wanted))
 
     def _forward(self, to: Lowering, stages: Sequence[Stage], head: int) -> np.ndarray:

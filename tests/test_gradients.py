@@ -170,19 +170,28 @@ def softplus(x):
     return sympy.log(1 + sympy.exp(x))
 
 
-# Each as a function of x and of the activation's own numbers.
+def general_relu(x, negative_slope=0, max_value=None, threshold=0):
+    above = x if max_value is None else sympy.Min(x, max_value)
+    below = negative_slope * (x - threshold)
+    return sympy.Piecewise((above, x > threshold), (below, True))
+
+
+# Each as a function of x and of the activation's parameters.
 EXPRESSIONS = {
     "linear": lambda x: x,
     "sigmoid": lambda x: 1 / (1 + sympy.exp(-x)),
     "tanh": lambda x: sympy.tanh(x),
-    "relu": lambda x, *_: sympy.Max(x, 0),
+    "relu": general_relu,
     "relu6": lambda x: sympy.Min(sympy.Max(x, 0), 6),
-    "leaky_relu": lambda x, slope: sympy.Piecewise((x, x > 0), (slope * x, True)),
-    "threshold": lambda x, least, value: sympy.Piecewise((x, x > least), (value, True)),
-    "elu": lambda x, a: sympy.Piecewise((x, x > 0), (a * (sympy.exp(x) - 1), True)),
-    "celu": lambda x, a: sympy.Piecewise((x, x > 0), (a * (sympy.exp(x / a) - 1), True)),
+    "leaky_relu": lambda x, negative_slope=0.2: general_relu(x, negative_slope),
+    "threshold": lambda x, theta=1: sympy.Piecewise((x, x > theta), (0, True)),
+    "step": lambda x: sympy.Piecewise((1, x > 0), (0, True)),
+    "elu": lambda x, alpha=1: sympy.Piecewise((x, x > 0), (alpha * (sympy.exp(x) - 1), True)),
+    "celu": lambda x, alpha=1: sympy.Piecewise(
+        (x, x > 0), (alpha * (sympy.exp(x / alpha) - 1), True)
+    ),
     # G. Klambauer et al., Self-normalizing neural networks, 2017.
-    "selu": lambda x, *_: (
+    "selu": lambda x: (
         sympy.Float("1.0507009873554804934193349852946", 30)
         * sympy.Piecewise(
             (x, x > 0),
@@ -209,18 +218,28 @@ EXPRESSIONS = {
 OF_ROWS = {"softmax", "log_softmax"}
 
 
-@pytest.mark.parametrize("name", sorted(set(activations._ACTIVATIONS) - OF_ROWS))
-def test_activation_gradient_is_the_derivative(name, rng):
-    activation = activations._ACTIVATIONS[name]
-    expression = EXPRESSIONS[activation.name](X, *getattr(activation, "numbers", ()))
+PARAMETRISED = [
+    activations.relu.with_(0.125, 3, 0.5),
+    activations.leaky_relu.with_(negative_slope=0.25),
+    activations.threshold.with_(theta=0.5),
+    activations.elu.with_(alpha=0.5),
+    activations.celu.with_(alpha=2),
+]
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [activations.get(name) for name in sorted(set(activations._ACTIVATIONS) - OF_ROWS)]
+    + PARAMETRISED,
+    ids=repr,
+)
+def test_activation_gradient_is_the_derivative(activation, rng):
+    expression = EXPRESSIONS[activation.name](X, **activation.parameters)
     derivative = sympy.lambdify(X, expression.diff(X), "mpmath")
     x = rng.uniform(-4, 4, 40)
     dy = rng.standard_normal(40)
     y = activation(x)
-    if getattr(activation, "from_input", False):
-        found = activation.gradient(y, dy, x=x)
-    else:
-        found = activation.gradient(y, dy)
+    found = activation.gradient(y, dy, x=x if activation.from_input else None)
     with mpmath.workdps(40):
         expected = [float(derivative(mpmath.mpf(float(v)))) for v in x] * dy
     # No slope here is above exp(4); some are differences of numbers of that size.
