@@ -392,7 +392,8 @@ class Sequential:
         shuffle : bool
             Whether to draw the rows in a new order for each epoch.
         class_weight : dict of int to float, optional
-            Weight of each class's rows; 1 for a class that is not named.
+            Weight of each class's rows; 1 for a class that is not named. Rows kept back by
+            `validation_split` are not weighted by it, as in Keras.
         sample_weight : array_like of shape (n,), optional
         initial_epoch : int
 
@@ -416,7 +417,8 @@ class Sequential:
         validation_split = check.fraction(validation_split, "validation_split")
         if verbose not in ("auto", 0, 1, 2):
             raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
-        data = self._examples(x, y, sample_weight, class_weight)
+        unweighted = self._examples(x, y, sample_weight)
+        data = self._weighted(unweighted, class_weight)
         validation = None
         if validation_data is not None:
             validation = self._validation_data(validation_data, data.x.shape[1])
@@ -428,7 +430,7 @@ class Sequential:
                     f"validation_split: expected a share that leaves rows on both sides, got "
                     f"{validation_split} of {check.plural(n, 'row')}"
                 )
-            validation = data.part(slice(kept, n))
+            validation = unweighted.part(slice(kept, n))
             data = data.part(slice(kept))
         history = History()
         if callbacks is None or isinstance(callbacks, Callback):
@@ -478,7 +480,7 @@ class Sequential:
             Loss and metrics of the batch before the step.
         """
         self._need_compiled("train_on_batch")
-        data = self._examples(x, y, sample_weight, class_weight)
+        data = self._weighted(self._examples(x, y, sample_weight), class_weight)
         self.build(data.x.shape[1])
         return next(self._epoch(data, None, len(data.x), _NO_HOOKS))[1]
 
@@ -933,7 +935,6 @@ class Sequential:
         x: Any,
         y: Any,
         sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
         prefix: str = "",
         features: int | None = None,
     ) -> Examples:
@@ -947,12 +948,16 @@ class Sequential:
         weight = None
         if sample_weight is not None:
             weight = check.as_sample_weight(sample_weight, f"{prefix}sample_weight", n, x.dtype)
-        if class_weight is not None:
-            by_class = _class_weights(class_weight, y, outputs)
-            weight = check.as_real(
-                by_class if weight is None else by_class * weight, "class_weight", x.dtype
-            )
         return Examples(x, y, weight)
+
+    def _weighted(self, data: Examples, class_weight: Mapping[int, float] | None) -> Examples:
+        """The examples, each weighted by its class too."""
+        if class_weight is None:
+            return data
+        x, y, weight = data.x, data.y, data.weight
+        by_class = _class_weights(class_weight, y, self._outputs(x.shape[1]))
+        weight = by_class if weight is None else by_class * weight
+        return Examples(x, y, check.as_real(weight, "class_weight", x.dtype))
 
     def _validation_data(self, data: Any, features: int) -> Examples:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):

@@ -218,6 +218,13 @@ def test_validation(road, x, y):
     both = make(road).fit(x[:35], y[:35], validation_data=(x[35:], y[35:]), validation_split=0.5,
                           **options)  # fmt: skip
     assert both.history == data
+    # Weights of classes are the training rows' alone; those of rows go with the rows.
+    options |= {"class_weight": {0: 5.0, 2: 0.5}}
+    rows = np.linspace(0.5, 2, 50)
+    split = make(road).fit(x, y, validation_split=0.3, sample_weight=rows, **options)
+    data = make(road).fit(x[:35], y[:35], validation_data=(x[35:], y[35:], rows[35:]),
+                          sample_weight=rows[:35], **options)  # fmt: skip
+    assert split.history == data.history
 
 
 @both_roads
