@@ -34,6 +34,7 @@ __all__ = [
     "gelu_tanh",
     "hard_sigmoid",
     "hard_silu",
+    "hard_swish",
     "hard_tanh",
     "leaky_relu",
     "linear",
@@ -49,6 +50,7 @@ __all__ = [
     "softplus",
     "softsign",
     "step",
+    "swish",
     "tanh",
     "threshold",
 ]
@@ -435,6 +437,9 @@ log_softmax = _documented(
     """Compute the logarithm of `softmax`, without its underflow.""",
 )
 
+# The second names that Keras has for these two.
+swish, hard_swish = silu, hard_silu
+
 _ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
@@ -464,7 +469,7 @@ _ACTIVATIONS: dict[str, Activation] = {
         log_softmax,
     )
 }
-_ACTIVATIONS |= {"swish": silu, "hard_swish": hard_silu}
+_ACTIVATIONS |= {"swish": swish, "hard_swish": hard_swish}
 
 
 def get(identifier: Any, argument: str = "activation") -> Differentiable:

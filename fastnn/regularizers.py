@@ -15,7 +15,7 @@ from fastnn import _validate as check
 from fastnn import kernels
 from fastnn._parts import Part, find
 
-__all__ = ["L1", "L1L2", "L2", "Penalty", "Regularizer", "get"]
+__all__ = ["L1", "L1L2", "L2", "Penalty", "Regularizer", "get", "l1", "l1_l2", "l2"]
 
 
 @runtime_checkable
@@ -96,6 +96,9 @@ class L1L2(Regularizer):
         self.l1 = check.non_negative_rate(l1, "l1")
         self.l2 = check.non_negative_rate(l2, "l2")
 
+
+# The second names that Keras has for them.
+l1, l2, l1_l2 = L1, L2, L1L2
 
 _REGULARIZERS: dict[str, type[Regularizer]] = {"l1": L1, "l1_l2": L1L2, "l1l2": L1L2, "l2": L2}
 

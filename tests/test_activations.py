@@ -51,7 +51,8 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def test_there_are_no_others():
-    assert EXPECTED.keys() == set(activations.__all__) - {"Activation", "Differentiable", "get"}
+    others = {"Activation", "Differentiable", "get", "swish", "hard_swish"}
+    assert EXPECTED.keys() == set(activations.__all__) - others
     assert list(kernels._ACTIVATIONS) == list(EXPECTED)
 
 
@@ -398,6 +399,8 @@ def test_out(rng):
 def test_get():
     assert activations.get(None) is activations.linear
     assert activations.get("relu") is activations.relu
+    for name, alias in (("silu", "swish"), ("hard_silu", "hard_swish")):
+        assert activations.get(alias) is getattr(activations, alias) is activations.get(name)
     assert activations.get("LogSoftmax") is activations.log_softmax
     assert activations.get("swish") is activations.silu
     assert activations.get("hard_swish") is activations.hard_silu

@@ -47,6 +47,8 @@ def test_get():
     both = regularizers.get({"class_name": "L1L2", "config": {"l1": 0.5, "l2": 0.25}})
     assert (both.l1, both.l2) == (0.5, 0.25)
     assert L1L2(**both.get_config()).get_config() == both.get_config()
+    assert regularizers.l2(0.5).get_config() == {"l2": 0.5}
+    assert (regularizers.l1, regularizers.l1_l2) == (L1, L1L2)
     own = Own()
     assert regularizers.get(own) is own
     with pytest.raises(ValueError, match="kernel_regularizer: expected one of .*got 'l3'"):

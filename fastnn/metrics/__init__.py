@@ -93,6 +93,7 @@ _METRICS: dict[str, Callable[..., Metric]] = {
     "precision": Precision,
     "r2_score": R2Score,
     "recall": Recall,
+    "rmse": RootMeanSquaredError,
     "root_mean_squared_error": RootMeanSquaredError,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
