@@ -18,6 +18,7 @@ class Drawing(Layer):
     """
 
     elementwise = True
+    follows = True
     lasting = ("key", "draws")
 
     def __init__(

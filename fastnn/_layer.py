@@ -67,7 +67,7 @@ def _guard_forward(forward: Callable[..., np.ndarray]) -> Callable[..., np.ndarr
             self.output_features(features),
         )
         check.expect_shape(y, f"{self.name}: output of forward", (n, y.shape[1]))
-        self._shapes, self._trains = (shape, y.shape), training
+        self._shapes, self._type, self._trains = (shape, y.shape), y.dtype, training
         self._outputs = None if self.activity_regularizer is None else y
         return y
 
@@ -82,13 +82,13 @@ def _guard_backward(backward: Callable[..., np.ndarray]) -> Callable[..., np.nda
         if self._shapes is None:
             raise RuntimeError(f"{self.name}: backward needs a forward pass before it")
         x_shape, y_shape = self._shapes
-        dy = check.as_matrix(dy, "dy", self.dtype)
+        dy = check.as_matrix(dy, "dy", self._type)
         check.expect_shape(dy, "dy", y_shape)
         if self._trains and self._outputs is not None:
             dy = dy.copy()
             assert self.activity_regularizer is not None
             regularizers.add_gradient(self.activity_regularizer, dy, self._outputs, len(dy))
-        dx = check.as_matrix(backward(self, dy), f"{self.name}: output of backward", self.dtype)
+        dx = check.as_matrix(backward(self, dy), f"{self.name}: output of backward", self._type)
         dx = dx.reshape(x_shape) if self.flattens else dx
         check.expect_shape(dx, f"{self.name}: output of backward", x_shape)
         for name, weight in self.weights.items():
@@ -119,6 +119,7 @@ class Layer(Part):
         By default the class's name in snake case, with a number from the second layer on.
     dtype : {"float32", "float64"}, optional
         Type of weights and of what is computed; by default float32. Inputs are converted to it.
+        Layers that have no weights keep the type of their inputs, unless told.
 
     Attributes
     ----------
@@ -142,6 +143,8 @@ class Layer(Part):
         several axes until a `Flatten`.
     flattens : bool
         Whether the layer takes rows of several axes, as one.
+    follows : bool
+        Whether it computes in the type of its inputs, if no `dtype` is given.
 
     Notes
     -----
@@ -158,10 +161,13 @@ class Layer(Part):
     lowered_by: ClassVar[tuple[str, ...]] = ()
     elementwise = False
     flattens = False
+    follows = False
 
     def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
         self.name = _automatic_name(type(self)) if name is None else str(name)
-        self.dtype: str | None = check.as_dtype("float32" if dtype is None else dtype).name
+        self.dtype: str | None = None
+        if dtype is not None or not self.follows:
+            self.dtype = check.as_dtype("float32" if dtype is None else dtype).name
         self.trainable = True
         self.built = False
         self.features: int | None = None
@@ -172,6 +178,7 @@ class Layer(Part):
         self.activity_regularizer: regularizers.Penalty | None = None
         self._shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None
         self._outputs: np.ndarray | None = None  # of the last forward, where they cost something
+        self._type: np.dtype | None = None  # of them
         self._trains = False  # whether that was a step of training
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -35,10 +35,12 @@ class _Trained(Layer):
         gamma_initializer: Any,
         beta_regularizer: Any,
         gamma_regularizer: Any,
+        trainable: bool,
         name: str | None,
         dtype: DTypeLike | None,
     ) -> None:
         super().__init__(name, dtype)
+        self.trainable = check.flag(trainable, "trainable")
         self.axis = _last_axis(axis)
         self.epsilon = check.non_negative_rate(epsilon, "epsilon")
         self.center = check.flag(center, "center")
@@ -86,6 +88,9 @@ class BatchNormalization(_Trained):
         See `fastnn.initializers.get`.
     beta_regularizer, gamma_regularizer : str or object, optional
         See `fastnn.regularizers.get`.
+    trainable : bool
+        Whether training changes gamma and beta; batch normalization that does not uses its moving
+        averages while training too.
     name, dtype
         See `Layer`.
 
@@ -112,12 +117,13 @@ class BatchNormalization(_Trained):
         moving_variance_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        trainable: bool = True,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(
             *(axis, epsilon, center, scale, beta_initializer, gamma_initializer),
-            *(beta_regularizer, gamma_regularizer, name, dtype),
+            *(beta_regularizer, gamma_regularizer, trainable, name, dtype),
         )
         self.momentum = check.fraction(momentum, "momentum", closed=True)
         self.moving_mean_initializer = initializers.get(
@@ -179,6 +185,8 @@ class LayerNormalization(_Trained):
         See `fastnn.initializers.get`.
     beta_regularizer, gamma_regularizer : str or object, optional
         See `fastnn.regularizers.get`.
+    trainable : bool
+        Whether training changes gamma and beta.
     name, dtype
         See `Layer`.
 
@@ -200,12 +208,13 @@ class LayerNormalization(_Trained):
         gamma_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        trainable: bool = True,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(
             *(axis, epsilon, center, scale, beta_initializer, gamma_initializer),
-            *(beta_regularizer, gamma_regularizer, name, dtype),
+            *(beta_regularizer, gamma_regularizer, trainable, name, dtype),
         )
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
@@ -236,6 +245,7 @@ class Rescaling(Layer):
     _kernel = "rescaling"
     lowered_by = ("scale", "offset")
     elementwise = True
+    follows = True
 
     def __init__(
         self,
@@ -249,15 +259,15 @@ class Rescaling(Layer):
         self.offset = check.number(offset, "offset")
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        return kernels.affine(x, self.column_scale(), np.full(x.shape[1], self.offset, self.dtype))
+        return kernels.affine(x, self.columns(self.scale, x), self.columns(self.offset, x))
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        return kernels.affine(dy, self.column_scale())
+        return kernels.affine(dy, self.columns(self.scale, dy))
 
-    def column_scale(self) -> np.ndarray:
-        """Return the scale, once for each column."""
-        assert self.features is not None
-        return np.full(self.features, self.scale, self.dtype)
+    @staticmethod
+    def columns(value: float, x: np.ndarray) -> np.ndarray:
+        """Return a number, once for each column of `x`, in its type."""
+        return np.full(x.shape[1], value, x.dtype)
 
 
 class Normalization(Layer):

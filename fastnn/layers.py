@@ -79,6 +79,7 @@ class Input(Layer):
 
     _kernel = "input"
     elementwise = True
+    follows = True
 
     def __init__(
         self,
@@ -87,8 +88,6 @@ class Input(Layer):
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(name, dtype)
-        if dtype is None:
-            self.dtype = None
         sides = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         if not sides:
             raise ValueError(f"shape: expected at least one side, as (features,), got {shape!r}")
@@ -115,6 +114,7 @@ class ActivityRegularization(Layer):
 
     _kernel = "input"
     elementwise = True
+    follows = True
 
     def __init__(
         self,
@@ -145,6 +145,7 @@ class Flatten(Layer):
 
     _kernel = "flatten"
     flattens = True
+    follows = True
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         return x
@@ -167,6 +168,8 @@ class Dense(Layer):
         See `fastnn.initializers.get`.
     kernel_regularizer, bias_regularizer, activity_regularizer : str or object, optional
         See `fastnn.regularizers.get`. What the outputs cost is divided by the rows of a batch.
+    trainable : bool
+        Whether training changes the weights; the attribute may be set later too.
     name, dtype
         See `Layer`.
 
@@ -189,10 +192,12 @@ class Dense(Layer):
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
         activity_regularizer: Any = None,
+        trainable: bool = True,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(name, dtype)
+        self.trainable = check.flag(trainable, "trainable")
         self.units = check.positive_int(units, "units")
         self.activation = activations.get(activation)
         self.use_bias = check.flag(use_bias, "use_bias")
@@ -252,6 +257,7 @@ class Activation(Layer):
     """
 
     _kernel = "activation"
+    follows = True
     lowered_by = ("activation",)
 
     @property
@@ -399,6 +405,8 @@ class PReLU(Layer):
         See `fastnn.initializers.get`.
     alpha_regularizer : str or object, optional
         See `fastnn.regularizers.get`.
+    trainable : bool
+        Whether training changes alpha.
     name, dtype
         See `Layer`.
 
@@ -413,10 +421,12 @@ class PReLU(Layer):
         self,
         alpha_initializer: Any = "zeros",
         alpha_regularizer: Any = None,
+        trainable: bool = True,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(name, dtype)
+        self.trainable = check.flag(trainable, "trainable")
         self.alpha_initializer = initializers.get(alpha_initializer, "alpha_initializer")
         self.alpha_regularizer = regularizers.get(alpha_regularizer, "alpha_regularizer")
 

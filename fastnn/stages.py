@@ -480,7 +480,7 @@ class RescalingStage(Stage):
 
     def forward(self, to: Lowering, x: np.ndarray) -> np.ndarray:
         self.y = to.matrix(self.columns)
-        self.scale = to.vector(self.layer.column_scale())
+        self.scale = to.vector(np.full(self.columns, self.layer.scale))
         shift = to.vector(np.full(self.columns, self.layer.offset))
         to.plan.affine(x, self.columns, self.scale, shift, None, self.y, to.modes)
         return self.y

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastnn as fn
 from fastnn import _layer, _random, activations, kernels
 from fastnn.layers import (
     ELU,
@@ -233,7 +234,7 @@ def test_config():
     assert config["activation"] == "relu" and config["units"] == 3
     again = Dense.from_config(config)
     assert again.get_config() == config and again.activation is first.activation
-    assert repr(Softmax("p")) == "Softmax(name='p', dtype='float32')"
+    assert repr(Softmax("p")) == "Softmax(name='p', dtype=None)"
     assert [layer.kernel_name for layer in (first, Input(1), Activation("relu"), ReLU())] == [
         "dense",
         "input",
@@ -502,3 +503,38 @@ def test_weights_that_do_not_train():
     assert layer.count_params() == 6
     layer.trainable = False
     assert layer.moving == {}
+
+
+def test_layers_without_weights_keep_the_type_of_their_inputs(rng):
+    x = rng.normal(size=(8, 3))
+    layers = [
+        *(fn.layers.Rescaling(0.5, 1), fn.layers.Dense(4, dtype="float64"), fn.layers.ReLU()),
+        *(fn.layers.Dropout(0.5, seed=1), fn.layers.GaussianNoise(0.1, seed=2)),
+        *(fn.layers.ActivityRegularization(l2=0.1), fn.layers.Dense(2, dtype="float64")),
+        fn.layers.Softmax(),
+    ]
+    model = fn.Sequential(layers)
+    model.compile("sgd", "mse")
+    model.fit(x, np.eye(2)[[0, 1] * 4], verbose=0)
+    assert not model.obstacles()
+    assert model.predict(x).dtype == model(x).dtype == np.float64
+    y = x
+    for layer in layers:
+        y = layer(y)
+        assert y.dtype == np.float64, layer
+    assert fn.layers.ReLU()(x.astype(np.float32)).dtype == np.float32
+    assert fn.layers.ReLU()([[1, -2]]).dtype == np.float32
+    assert fn.layers.ReLU(dtype="float32")(x).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "cls, arguments",
+    [("Dense", (3,)), ("BatchNormalization", ()), ("LayerNormalization", ()), ("PReLU", ())],
+)
+def test_trainable_may_be_said_at_once(cls, arguments):
+    layer = getattr(fn.layers, cls)(*arguments, trainable=False)
+    layer.build(3)
+    assert not layer.trainable and not layer.moving and layer.weights
+    assert not type(layer)(**layer.get_config()).trainable
+    with pytest.raises(TypeError, match="trainable: expected True or False, got 'no'"):
+        getattr(fn.layers, cls)(*arguments, trainable="no")
