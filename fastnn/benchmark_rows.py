@@ -778,6 +778,8 @@ def _part(
     checked = batch * _CHECKED_STEPS
 
     def inputs() -> list[Array]:
+        if hidden is not _normalized:
+            return _network(units, batch, steps)
         n = batch * steps
         (x,) = _uniform((n, units[0]), dtype="float32")
         model = _part_model(units, hidden, optimizer(), "float32")
