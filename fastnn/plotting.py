@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 MOST_CLASSES = 1000  # of a confusion matrix made from labels; more make no picture
+MOST_NAMES = 12  # in the legend of gradient_flow
 
 
 # ---- curves ----------------------------------------------------------------------------------
@@ -55,7 +56,8 @@ def history(history: Any, metrics: Sequence[str] | None = None, ax: Axes | None 
     Returns
     -------
     Axes
-        If the loss is drawn together with others, these have axes of their own on the right.
+        If the loss is drawn together with others, these have axes of their own on the right. The
+        legend is where a title would be; `Figure.suptitle` is above it.
 
     Raises
     ------
@@ -66,13 +68,17 @@ def history(history: Any, metrics: Sequence[str] | None = None, ax: Axes | None 
     if not isinstance(logs, Mapping):
         raise TypeError(f"history: expected a History or a mapping, got {type(history).__name__}")
     single = [name for name, values in logs.items() if _is_curve(values)]
+    if not all(isinstance(name, str) for name in single):
+        raise TypeError(f"history: expected the names of metrics, got {single}")
     known = list(dict.fromkeys(name.removeprefix("val_") for name in single))
     if not known:
         raise ValueError("history: expected at least one epoch, got none")
     if metrics is None:
         metrics = known
     else:
-        metrics = [metrics] if isinstance(metrics, str) else list(metrics)
+        if not isinstance(metrics, (str, list, tuple)):
+            raise TypeError(f"metrics: expected names, got {metrics!r}")
+        metrics = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
         if not metrics:
             raise ValueError("metrics: expected at least one name, got none")
         for metric in metrics:
@@ -98,10 +104,13 @@ def history(history: Any, metrics: Sequence[str] | None = None, ax: Axes | None 
     for i, metric in enumerate(metrics):
         for name, style in ((metric, "-"), (f"val_{metric}", "--")):
             if name in curves:
-                # A single epoch has no line to see.
-                marker = "o" if count == 1 else ""
                 lines += axes[metric].plot(
-                    epochs, curves[name], style, color=f"C{i}", marker=marker, label=name
+                    epochs,
+                    curves[name],
+                    style,
+                    color=f"C{i}",
+                    marker=_marker(curves[name]),
+                    label=name,
                 )
     ax.set(xlabel="epoch", ylabel=", ".join(left))
     _whole_numbers(ax)
@@ -202,9 +211,15 @@ def gradient_flow(monitor: Any, ax: Axes | None = None) -> Axes:
         for name, values in norms.items()
     }
     ax = _axes(ax)
-    for (name, values), color in zip(curves.items(), _shades(len(curves)), strict=True):
-        marker = "o" if len(values) == 1 else ""
-        ax.plot(np.arange(1, len(values) + 1), values, color=color, marker=marker, label=name)
+    named = set(np.linspace(0, len(curves) - 1, MOST_NAMES).round()) | {0}  # of the legend
+    for i, (name, values) in enumerate(curves.items()):
+        ax.plot(
+            np.arange(1, len(values) + 1),
+            values,
+            color=_shade(i, len(curves)),
+            marker=_marker(values),
+            label=name if i in named else f"_{name}",
+        )
     if any((values > 0).any() for values in curves.values()):
         ax.set_yscale("log", nonpositive="mask")
     ax.set(xlabel="step", ylabel="norm of the gradient")
@@ -260,6 +275,8 @@ def contour(
     if not np.nanmin(z, initial=np.inf) < np.nanmax(z, initial=-np.inf):
         raise ValueError("f(x, y): expected finite numbers that differ, got no two")
     bounds = np.unique(np.nanquantile(z, np.linspace(0, 1, levels + 1)))
+    if len(bounds) == 2:  # nearly the whole area has one value: shades of the same height
+        bounds = np.linspace(*bounds, levels + 1)
 
     ax = _axes(ax)
     from matplotlib import colormaps
@@ -267,9 +284,9 @@ def contour(
     # Greys, the lowest darkest, so that the colours are those of the paths.
     greys = colormaps["Greys_r"](np.linspace(0.45, 1, len(bounds) - 1))
     ax.contourf(x, y, z, bounds, colors=greys)
-    for i, (name, path) in enumerate(walked.items()):
-        ax.plot(*path.T, "o-", color=f"C{i}", markersize=3, linewidth=1.2, label=name)
-        ax.plot(*path[-1:].T, "*", color=f"C{i}", markersize=13, markeredgecolor="black")
+    for (name, path), color in zip(walked.items(), _colors(len(walked)), strict=True):
+        ax.plot(*path.T, "o-", color=color, markersize=3, linewidth=1.2, label=name)
+        ax.plot(*path[-1:].T, "*", color=color, markersize=13, markeredgecolor="black")
     ax.set(xlabel="x", ylabel="y", xlim=x_range, ylim=y_range)
     if walked:
         ax.legend()
@@ -322,9 +339,9 @@ def decision_boundary(model: Any, x: ArrayLike, y: ArrayLike, ax: Axes | None = 
     y = check.as_labels(y, "y", n, classes)
 
     ax = _axes(ax)
-    from matplotlib.colors import ListedColormap, to_rgb
+    from matplotlib.colors import ListedColormap
 
-    colors = [to_rgb(f"C{label % 10}") for label in range(classes)]
+    colors = _colors(classes)
     ax.imshow(
         found.reshape(side, side),
         origin="lower",
@@ -336,7 +353,7 @@ def decision_boundary(model: Any, x: ArrayLike, y: ArrayLike, ax: Axes | None = 
         alpha=0.3,
         interpolation="nearest",
     )
-    for label in np.unique(y):
+    for label in np.union1d(y, found):  # also a class that none of the data is of
         ax.scatter(
             x[y == label, 0],
             x[y == label, 1],
@@ -370,8 +387,11 @@ def confusion_matrix(
     Returns
     -------
     Axes
-        Its image shows the share of each true class, so that rare classes are seen as well.
+        Its image shows the share of each true class, so that rare classes are seen as well. Where
+        the counts are too many to read they are left out, and so are most of the names.
     """
+    if labels is not None and not (hasattr(labels, "__len__") and hasattr(labels, "__iter__")):
+        raise TypeError(f"labels: expected names, got {labels!r}")
     if isinstance(matrix, tuple) and len(matrix) == 2:
         counts = _count(*matrix, None if labels is None else len(labels))
     else:
@@ -389,21 +409,29 @@ def confusion_matrix(
 
     ax = _axes(ax, (6.4, 5.6))
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    size = min(10.0, max(4.0, 130 / classes))
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
+    # Points: 300 are about the side of the picture, and 0.65 of its size the width of a digit.
+    texts = {
+        place: f"{count:.0f}" if count == np.floor(count) < 1e15 else f"{count:.6g}"
+        for place, count in np.ndenumerate(counts)
+        if count
+    }
+    size = min(10.0, 300 / classes / (0.65 * max(map(len, texts.values()), default=1)))
+    if size >= 3:
+        for (row, column), text in texts.items():
             ax.text(
                 column,
                 row,
-                f"{count:.6g}",
+                text,
                 ha="center",
                 va="center",
                 fontsize=size,
                 color="white" if shares[row, column] > 0.5 else "black",
             )
     turned = 45 if max(map(len, names)) > 3 else 0
-    ax.set_xticks(range(classes), names, rotation=turned, ha="right" if turned else "center")
-    ax.set_yticks(range(classes), names)
+    shown = slice(None, None, -(-classes // 25))
+    places = range(classes)[shown]
+    ax.set_xticks(places, names[shown], rotation=turned, ha="right" if turned else "center")
+    ax.set_yticks(places, names[shown])
     ax.set(xlabel="predicted", ylabel="true")
     return ax
 
@@ -465,8 +493,8 @@ def weights(model: Any, shape: tuple[int, int] | None = None, ax: Axes | None = 
 
     Parameters
     ----------
-    model : Sequential, BernoulliRBM or array of shape (features, units)
-        The first kernel of a model, or a kernel.
+    model : Sequential, Layer, BernoulliRBM or array of shape (features, units)
+        The first kernel of a model, that of a layer, or a kernel.
     shape : (int, int), optional
         Height and width of the inputs; by default those of a square.
     ax : Axes, optional
@@ -475,18 +503,26 @@ def weights(model: Any, shape: tuple[int, int] | None = None, ax: Axes | None = 
     -------
     Axes
         Negative weights are blue, positive ones red, and white is 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no kernel, such as before a model is built or a machine has learnt, or its
+        features are not as many as the pixels of `shape`.
     """
     kernel: Any = model
     if hasattr(model, "components_"):
         kernel = np.transpose(model.components_)
-    elif hasattr(model, "layers"):
-        found = (layer.weights.get("kernel") for layer in model.layers)
+    elif hasattr(model, "layers") or isinstance(getattr(model, "weights", None), Mapping):
+        found = (layer.weights.get("kernel") for layer in getattr(model, "layers", [model]))
         kernel = next((weight for weight in found if weight is not None), None)
         if kernel is None:
             raise ValueError(
                 "model: expected a layer with a kernel, got none; call build(features), fit or "
                 "predict"
             )
+    elif hasattr(model, "fit"):
+        raise ValueError("model: expected a trained machine; call fit(X) first")
     kernel = check.as_matrix(kernel, "kernel")
     tiles = _tiles(kernel.T, "kernel", shape)
     ax = _axes(ax)
@@ -543,6 +579,12 @@ def _draw_tiles(ax: Axes, tiles: np.ndarray, signed: bool = False, alpha: float 
 # ---- axes ------------------------------------------------------------------------------------
 
 
+def _marker(values: np.ndarray) -> str:
+    """Return a marker where no two numbers that follow one another make a line to see."""
+    finite = np.isfinite(values)
+    return "" if (finite[1:] & finite[:-1]).any() else "o"
+
+
 def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.8)) -> Axes:
     """Return `ax`, or the axes of a new figure, which pyplot knows and can show."""
     try:
@@ -569,17 +611,29 @@ def _whole_numbers(ax: Axes) -> None:
 
 def _legend_above(ax: Axes, lines: list[Any]) -> None:
     """Put the legend where it hides nothing, also not the lines of axes on the right."""
-    ax.legend(
-        handles=lines,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=min(len(lines), 4),
-        frameon=False,
+    legend = ax.legend(
+        handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=1, frameon=False
     )
+    # As many columns as there is room for: a legend wider than its axes would squeeze them.
+    longest = max(len(line.get_label()) for line in lines)
+    size = legend.get_texts()[0].get_fontsize()
+    column = size * (0.62 * longest + 5) * ax.figure.dpi / 72  # text, line and gaps, in pixels
+    columns = int(ax.get_window_extent().width // column)
+    legend.set_ncols(max(1, min(len(lines), 4, columns)))
 
 
-def _shades(count: int) -> np.ndarray:
-    """Return colours in the order of what they stand for."""
+def _colors(count: int) -> list[tuple[float, ...]]:
+    """Return colours that differ: those of lines, if there are enough of them."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_rgb
+
+    if count <= 10:
+        return [to_rgb(f"C{i}") for i in range(count)]
+    return [tuple(color) for color in colormaps["turbo"](np.linspace(0.05, 0.95, count))]
+
+
+def _shade(i: int, count: int) -> tuple[float, ...]:
+    """Return colours in the order of what they stand for: that of number `i` of so many."""
     from matplotlib import colormaps
 
-    return colormaps["viridis"](np.linspace(0, 0.9, count))
+    return colormaps["viridis"](0.9 * i / max(count - 1, 1))

@@ -103,6 +103,31 @@ def test_history_leaves_out_what_is_no_number(ax):
     assert list(lines_of(ax)) == ["loss"]
 
 
+def test_history_leaves_room_for_the_curves(ax):
+    """A legend wider than its axes would squeeze them."""
+    names = ["loss", "accuracy", "sparse_top_k_categorical_accuracy"]
+    logs = {prefix + name: [1.0, 2.0] for name in names for prefix in ("", "val_")}
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    ax = plotting.history(logs, ax=figure.subplots())
+    draw(ax)
+    legend = ax.get_legend().get_window_extent()
+    assert legend.x0 >= 0 and legend.x1 <= figure.bbox.width and legend.y1 <= figure.bbox.height
+    assert ax.get_window_extent().width > 0.6 * figure.bbox.width
+    narrow = plotting.history({"loss": [1.0], "val_loss": [2.0]}, ax=Figure().subplots())
+    assert narrow.get_legend()._ncols == 2
+
+
+def test_history_of_a_training_that_diverged_is_seen(ax):
+    plotting.history({"loss": [1.0, np.inf, np.nan], "val_loss": [1.0, 2.0, np.nan]}, ax=ax)
+    lines = lines_of(ax)
+    assert lines["loss"].get_marker() == "o" and lines["val_loss"].get_marker() == ""
+
+
+def test_history_draws_a_metric_once(ax):
+    plotting.history(LOGS, ["loss", "loss"], ax)
+    assert labels_of(ax.get_legend()) == ["loss", "val_loss"]
+
+
 def test_history_of_one_epoch_is_seen(ax):
     plotting.history({"loss": [1.0]}, ax=ax)
     assert lines_of(ax)["loss"].get_marker() == "o"
@@ -171,6 +196,16 @@ def test_gradient_flow(ax, wrap):
     draw(ax)
 
 
+def test_gradient_flow_of_many_layers_names_some(ax):
+    norms = {f"dense {i}": [1.0, 2.0] for i in range(60)}
+    plotting.gradient_flow(norms, ax)
+    names = labels_of(ax.get_legend())
+    assert len(names) == 12 and names[0] == "dense 0" and names[-1] == "dense 59"
+    assert len([line for line in ax.lines if len(line.get_xdata()) == 2]) == 60
+    few = plotting.gradient_flow(dict(list(norms.items())[:9]), Figure().subplots())
+    assert labels_of(few.get_legend()) == list(norms)[:9]
+
+
 def test_gradient_flow_of_zeros(ax):
     # A logarithmic axis has no place for them.
     plotting.gradient_flow({"dense": [0.0, 0.0]}, ax)
@@ -214,6 +249,25 @@ def test_contour(ax):
 def test_contour_without_paths(ax):
     plotting.contour(bowl, (-2, 2), (-1, 1), ax=ax)
     assert not ax.lines and ax.get_legend() is None
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x, y: np.where(x > 0.99, 1.0, 0.0), lambda x, y: np.where(x > 0, 3.0, 2.0)]
+)
+def test_contour_of_two_values_shows_both(f, ax):
+    plotting.contour(f, (-1, 1), (-1, 1), ax=ax)
+    picture = io.BytesIO()
+    ax.figure.savefig(picture, format="png", dpi=ax.figure.dpi)
+    picture.seek(0)
+    pixels = pyplot.imread(picture)[::-1, :, 0]
+    left, right = ax.transData.transform([(-0.5, 0.0), (0.995, 0.0)]).round().astype(int)
+    assert pixels[left[1], left[0]] < pixels[right[1], right[0]]  # the lower is the darker
+
+
+def test_contour_tells_twelve_paths_apart(ax):
+    paths = {f"optimizer {i}": [[0.0, 0.0], [0.1 * i, 0.0]] for i in range(12)}
+    plotting.contour(bowl, (-1, 1), (-1, 1), paths, ax=ax)
+    assert len({to_rgb(line.get_color()) for line in lines_of(ax).values()}) == 12
 
 
 def test_contour_of_a_path_that_diverged(ax):
@@ -280,6 +334,16 @@ def test_decision_boundary(ax, model, classes):
         np.testing.assert_array_equal(ax.collections[label].get_offsets(), points)
         np.testing.assert_allclose(ax.collections[label].get_facecolor()[0, :3], colors[label])
     assert labels_of(ax.get_legend()) == ["class 0", "class 1"]
+
+
+def test_decision_boundary_names_what_it_paints(ax):
+    """A class that no point is of, and colours of many classes."""
+    plotting.decision_boundary(Halves("labels"), X, [0, 0, 0], ax)
+    assert labels_of(ax.get_legend()) == ["class 0", "class 1"]
+    many = SimpleNamespace(predict=lambda x: np.arange(len(x)) % 12)
+    other = plotting.decision_boundary(many, X, [0, 10, 11], Figure().subplots())
+    assert len(labels_of(other.get_legend())) == 12
+    assert len(set(map(tuple, other.images[0].cmap.colors))) == 12
 
 
 def test_decision_boundary_of_one_point(ax):
@@ -349,6 +413,24 @@ def test_confusion_matrix(ax, matrix):
 def test_confusion_matrix_is_readable(ax):
     plotting.confusion_matrix([[1, 9], [4, 6]], ax=ax)
     assert [text.get_color() for text in ax.texts] == ["black", "white", "black", "white"]
+
+
+def test_confusion_matrix_of_large_counts(ax):
+    plotting.confusion_matrix([[1234567, 23456789], [1, 0]], ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["1234567", "23456789", "1"]
+
+
+@pytest.mark.parametrize("classes, written", [(10, True), (25, True), (60, False)])
+def test_confusion_matrix_of_many_classes(classes, written):
+    ax = plotting.confusion_matrix(
+        np.full((classes, classes), 12345), ax=Figure((6.4, 5.6), layout="constrained").subplots()
+    )
+    draw(ax)
+    assert len(ax.texts) == classes**2 * written
+    pixels = ax.get_window_extent().width / classes
+    assert all(text.get_window_extent().width < pixels for text in ax.texts)
+    names = [name.get_window_extent() for name in ax.get_yticklabels()]
+    assert all(a.y0 >= b.y1 - 1 for a, b in zip(names, names[1:], strict=False))
 
 
 def test_confusion_matrix_of_labels_alone(ax):
@@ -427,7 +509,7 @@ def machine():
     return fn.BernoulliRBM(3, n_iter=0).fit(np.ones((1, 4)))
 
 
-@pytest.mark.parametrize("make", [lambda: KERNEL, network, machine])
+@pytest.mark.parametrize("make", [lambda: KERNEL, network, machine, lambda: network().layers[1]])
 def test_weights(ax, make):
     model = make()
     assert plotting.weights(model, ax=ax) is ax
@@ -509,6 +591,9 @@ ERRORS = [
      "metrics: expected at least one name, got none"),
     (lambda: plotting.history(LOGS, ["acuracy"]), ValueError,
      "metrics: expected one of loss, accuracy, got 'acuracy' (did you mean 'accuracy'?)"),
+    (lambda: plotting.history(LOGS, 3), TypeError, "metrics: expected names, got 3"),
+    (lambda: plotting.history({1: [2.0]}), TypeError,
+     "history: expected the names of metrics, got [1]"),
     (lambda: plotting.history({"loss": [1.0, 2.0], "val_loss": [1.0]}), ValueError,
      "history['val_loss']: expected shape (2,), got (1,)"),
     (lambda: plotting.function("rellu"), ValueError, "f: expected one of linear, "),
@@ -560,6 +645,7 @@ ERRORS = [
      "matrix: expected counts of at least 0, got others"),
     (lambda: plotting.confusion_matrix(COUNTS, ["cat"]), ValueError,
      "labels: expected 3 names, got 1"),
+    (lambda: plotting.confusion_matrix(COUNTS, 3), TypeError, "labels: expected names, got 3"),
     (lambda: plotting.confusion_matrix(([0, 1], [0])), ValueError,
      "y_true: expected 1 label, got shape (2,)"),
     (lambda: plotting.confusion_matrix(([0, 5], [0, 1]), ["cat", "dog"]), ValueError,
@@ -576,6 +662,10 @@ ERRORS = [
      "images: expected shape (1, 2, 2), got (2, 2, 2)"),
     (lambda: plotting.weights(np.ones(4)), ValueError,
      "kernel: expected 2 axes (n, features), got 1 (shape (4,))"),
+    (lambda: plotting.weights(fn.BernoulliRBM(3)), ValueError,
+     "model: expected a trained machine; call fit(X) first"),
+    (lambda: plotting.weights(layers.Dense(3)), ValueError,
+     "model: expected a layer with a kernel, got none; call build(features), fit or predict"),
     (lambda: plotting.weights(fn.Sequential([layers.Dense(3)])), ValueError,
      "model: expected a layer with a kernel, got none; call build(features), fit or predict"),
 ]  # fmt: skip
