@@ -12,6 +12,7 @@ A layer of your own that keeps something else from pass to pass names it in a cl
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,9 @@ from fastnn import _random
 from fastnn import _validate as check
 from fastnn._config import __version__
 from fastnn._configuration import serialize
+from fastnn._parts import is_built_in
 from fastnn.model import Sequential
+from fastnn.optimizers import LBFGS
 
 __all__ = ["load_model", "load_weights", "save_model", "save_weights"]
 
@@ -101,7 +104,7 @@ def load_model(path: Path, custom_objects: Mapping[str, Any] | None = None) -> S
         )
     try:
         return _revived(header, arrays, path, custom_objects)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(
             f"{os.fspath(path)}: expected a header as save writes it, got one with {error!r}"
         ) from error
@@ -113,25 +116,54 @@ def _revived(
     path: Path,
     custom_objects: Mapping[str, Any] | None,
 ) -> Sequential:
+    _expect_weights(header["model"], arrays, path)
     with _random.undisturbed():
         model = Sequential.from_config(header["model"], custom_objects)
     _set_weights(model, arrays, path)
+    if len(header["lasting"]) != len(model.layers):
+        raise ValueError(
+            f"{os.fspath(path)}: expected what lasts of {check.plural(len(model.layers), 'layer')}, "
+            f"got that of {len(header['lasting'])}"
+        )
     for layer, lasting in zip(model.layers, header["lasting"], strict=True):
         for name in layer.lasting:
-            setattr(layer, name, lasting[name])
+            value = lasting[name]
+            if is_built_in(layer):  # the seed and the number of a draw
+                value = check.counter(value, f"{os.fspath(path)}: {layer.name}.{name}")
+            setattr(layer, name, value)
     if "compile" in header:
         model.compile_from_config(header["compile"], custom_objects)
         assert model.optimizer is not None
-        slots: dict[tuple[Any, str], dict[str, Any]] = {}
-        layers = _weighted(model)
-        for key, value in arrays.items():
-            if key.startswith("optimizer/"):
-                _, i, weight, slot = key.split("/", 3)
-                slots.setdefault((layers[int(i)], weight), {})[slot] = value[()]
+        slots = _slots(model, arrays, path)
         if slots:
             model.restore_optimizer_slots(slots)
-        model.optimizer.iterations = header["iterations"]
+        name = f"{os.fspath(path)}: iterations"
+        model.optimizer.iterations = check.non_negative_int(header["iterations"], name)
+        if model.optimizer.iterations >= 1 << 53:
+            raise ValueError(f"{name}: expected an integer below 2**53, got {header['iterations']}")
     return model
+
+
+def _expect_weights(
+    config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: Path
+) -> None:
+    """Raise if a Dense layer is larger than the file: no memory may hold what is not there."""
+    found = sum(array.size for key, array in arrays.items() if key.startswith("layers/"))
+    features = config["features"]
+    for i, data in enumerate(config["layers"]):
+        if data.get("custom"):  # nobody knows how many features it has
+            features = None
+        elif data["class_name"] == "Input":
+            shape = data["config"]["shape"]
+            features = shape if isinstance(shape, int) else math.prod(shape)
+        elif data["class_name"] == "Dense":
+            units = data["config"]["units"]
+            if features is not None and features * units > found:
+                raise ValueError(
+                    f"{os.fspath(path)}: layers[{i}]: expected at most {found} weights, "
+                    f"got {features} * {units}"
+                )
+            features = None if features is None else units
 
 
 def save_weights(model: Sequential, path: Path) -> None:
@@ -185,6 +217,43 @@ def _set_weights(model: Sequential, arrays: Mapping[str, np.ndarray], path: Path
         weight[...] = checked[key]
 
 
+def _slots(
+    model: Sequential, arrays: Mapping[str, np.ndarray], path: Path
+) -> dict[tuple[Any, str], dict[str, Any]]:
+    """The optimizer's slots of each weight (layer, name)."""
+    places = {
+        _key("optimizer", i, weight): (layer, weight)
+        for i, layer in enumerate(_weighted(model))
+        for weight in layer.weights
+    }
+    slots: dict[tuple[Any, str], dict[str, Any]] = {}
+    for key, value in arrays.items():
+        if key.startswith("optimizer/"):
+            place, _, slot = key.rpartition("/")
+            if place not in places:
+                raise ValueError(f"{os.fspath(path)}: {key}: expected a slot of a weight, got none")
+            slots.setdefault(places[place], {})[slot] = value[()]
+    optimizer = model.optimizer
+    if is_built_in(optimizer):  # the slots of others are their own affair
+        history = ("differences", "steps") if isinstance(optimizer, LBFGS) else ()
+        expected = sorted(history or optimizer.kernel_slots)
+        for (layer, weight), found in slots.items():
+            name = f"{os.fspath(path)}: {layer.name}/{weight}"
+            if sorted(found) != expected:
+                raise ValueError(
+                    f"{name}: expected the slots {', '.join(expected) or 'none'}, "
+                    f"got {', '.join(sorted(found))}"
+                )
+            like = layer.weights[weight]
+            for slot, value in found.items():
+                rows = value.shape[:1] if history else ()
+                check.expect_shape(value, f"{name}/{slot}", (*rows, *like.shape))
+                found[slot] = check.as_real(
+                    value, f"{name}/{slot}", np.float64 if history else like.dtype
+                )
+    return slots
+
+
 # ---- files -----------------------------------------------------------------------------------
 
 
@@ -224,13 +293,21 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         with safe_open(name, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            arrays = {}
+            for key in file.keys():  # noqa: SIM118
+                try:
+                    arrays[key] = file.get_tensor(key)
+                except (AttributeError, TypeError):  # bfloat16 and others
+                    kind = file.get_slice(key).get_dtype()
+                    raise ValueError(
+                        f"{name}: {key}: expected a type that NumPy has, got {kind}"
+                    ) from None
     except SafetensorError as error:
         raise ValueError(f"{name}: expected a whole safetensors file, got: {error}") from None
     try:
         header = json.loads(metadata["fastnn"])
         written, version = int(header["format"]), header["version"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise ValueError(
             f"{name}: expected a file saved by fastnn, got one without its metadata"
         ) from None

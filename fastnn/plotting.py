@@ -276,7 +276,7 @@ def contour(
         raise ValueError("f(x, y): expected finite numbers that differ, got no two")
     bounds = np.unique(np.nanquantile(z, np.linspace(0, 1, levels + 1)))
     if len(bounds) == 2:  # nearly the whole area has one value: shades of the same height
-        bounds = np.linspace(*bounds, levels + 1)
+        bounds = np.linspace(bounds[0], bounds[1], levels + 1)
 
     ax = _axes(ax)
     from matplotlib import colormaps
@@ -616,7 +616,7 @@ def _legend_above(ax: Axes, lines: list[Any]) -> None:
     )
     # As many columns as there is room for: a legend wider than its axes would squeeze them.
     longest = max(len(line.get_label()) for line in lines)
-    size = legend.get_texts()[0].get_fontsize()
+    size = float(legend.get_texts()[0].get_fontsize())
     column = size * (0.62 * longest + 5) * ax.figure.dpi / 72  # text, line and gaps, in pixels
     columns = int(ax.get_window_extent().width // column)
     legend.set_ncols(max(1, min(len(lines), 4, columns)))

@@ -619,6 +619,157 @@ def test_headers(change, message, x, y, path):
     raises(lambda: fn.load_model(path), ValueError, message.format(path=path))
 
 
+HEADER = "{path}: expected a header as save writes it, got one with"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        # What would be found only by the next fit, or never.
+        (
+            lambda h: h.update(iterations=-1),
+            "{path}: iterations: expected a non-negative integer, got -1",
+        ),
+        (lambda h: h.update(iterations=10**30), "{path}: iterations: expected an integer below"),
+        (lambda h: h.update(iterations="7"), HEADER),
+        (
+            lambda h: h["lasting"][2].update(key=-1),
+            "{path}: drop.key: expected a non-negative integer, got -1",
+        ),
+        (
+            lambda h: h["lasting"][2].update(draws=1 << 64),
+            "{path}: drop.draws: expected an integer below 2**64, got",
+        ),
+        (lambda h: h["lasting"].pop(), "{path}: expected what lasts of 4 layers, got that of 3"),
+        # Numbers that would fill the memory, though the file is small.
+        (
+            lambda h: h["model"]["layers"][1]["config"].update(units=10**9),
+            "{path}: layers[1]: expected at most 67 weights, got 4 * 1000000000",
+        ),
+        (
+            lambda h: h["model"]["layers"][0]["config"].update(shape=[10**4, 10**5]),
+            "{path}: layers[1]: expected at most 67 weights, got 1000000000 * 8",
+        ),
+        # What is nested deeper than Python goes.
+        (lambda h: h["model"].update(layers=nested(300)), HEADER),
+    ],
+)
+def test_hostile_headers(change, message, x, y, path):
+    fn.set_random_seed(0)
+    stack = [Input(4), Dense(8, "relu"), layers.Dropout(0.1, name="drop"), Dense(3)]
+    model = fn.Sequential(stack)
+    model.compile(optimizers.Adam(), SPARSE)
+    model.fit(x, y)
+    model.save(path)
+    rewrite(path, change)
+    raises(lambda: fn.load_model(path), ValueError, message.format(path=path))
+
+
+def nested(depth):
+    value = {"class_name": "Dense", "config": {}, "trainable": True}
+    for _ in range(depth):
+        value = {"class_name": "Dense", "config": {"units": value}, "trainable": True}
+    return [value]
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5 + "]" * 10**5, '{"format": 1e999}', "null", "3", ""])
+def test_metadata_that_is_none(text, x, y, path):
+    trained(x, y).save(path)
+    save_file(load_file(path), path, {"fastnn": text})
+    expected = f"{path}: expected a file saved by fastnn, got one without its metadata"
+    raises(lambda: fn.load_model(path), ValueError, expected)
+
+
+@pytest.mark.parametrize(
+    "optimizer, change, message",
+    [
+        (
+            "adam",
+            lambda a: a.update({"optimizer/0/kernel/momentum": np.ones(4, np.float32)}),
+            "dense/kernel/momentum: expected shape (4, 8), got (4,)",
+        ),
+        (
+            "adam",
+            lambda a: a.pop("optimizer/1/bias/velocity"),
+            "head/bias: expected the slots momentum, velocity, got momentum",
+        ),
+        (
+            "sgd",
+            lambda a: a.update({"optimizer/0/kernel/momentum": np.ones((4, 8), np.float32)}),
+            "dense/kernel: expected the slots none, got momentum",
+        ),
+        (
+            "lbfgs",
+            lambda a: a.update({"optimizer/0/kernel/steps": np.ones((4, 8))}),
+            "dense/kernel/steps: expected shape (4, 4, 8), got (4, 8)",
+        ),
+        *(
+            (
+                "momentum",
+                lambda a, key=key: a.update({key: np.ones(3)}),
+                f"{key}: expected a slot of a weight, got none",
+            )
+            for key in (
+                "optimizer/-1/kernel/a",
+                "optimizer/2/kernel/a",
+                "optimizer/a",
+                "optimizer/",
+            )
+        ),
+    ],
+)
+def test_slots_that_do_not_fit(optimizer, change, message, x, y, path):
+    fn.set_random_seed(0)
+    model = fn.Sequential([Dense(8, "relu", name="dense"), Dense(3, name="head")])
+    model.compile(OPTIMIZERS[optimizer](), SPARSE)
+    model.fit(x, y)
+    model.save(path)
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    arrays = load_file(path)
+    change(arrays)
+    save_file(arrays, path, metadata)
+    raises(lambda: fn.load_model(path), ValueError, f"{path}: {message}")
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3"])
+def test_types_that_numpy_lacks(kind, x, y, path):
+    model = trained(x, y)
+    model.save(path)
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    entry = header["layers/0/bias"]
+    entry["dtype"], entry["shape"] = kind, [32 if kind == "F8_E4M3" else 16]
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
+    for read in (fn.load_model, model.load_weights):
+        expected = f"{path}: layers/0/bias: expected a type that NumPy has, got {kind}"
+        raises(lambda read=read: read(path), ValueError, expected)
+
+
+def test_damaged_bytes(x, y, path):
+    """Wherever a file is cut or changed, it is read or refused, and never crashes."""
+    model = trained(x, y, "drawing", "adam")
+    model.save(path)
+    whole = path.read_bytes()
+    size = 8 + int.from_bytes(whole[:8], "little")
+    random = np.random.default_rng(0)
+    for i in range(400):
+        content = bytearray(whole)
+        if i % 4 == 0:
+            del content[random.integers(len(content)) :]
+        else:
+            content[random.integers(size)] = random.integers(256)
+        path.write_bytes(content)
+        try:
+            twin = fn.load_model(path)
+        except ValueError as error:
+            assert len(error.args) == 1
+        else:
+            assert twin.predict(x).shape == (60, 3)
+
+
 def test_unknown_parts_of_ones_own(x, y, path):
     trained(x, y, "own", "own").save(path)
     for missing, message in {
