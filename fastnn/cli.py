@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import fastnn as fn
+from fastnn._dispatch import MAX_THREADS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=_seed, default=0, metavar="S", help="default: 0")
     demo.add_argument(
         "--output",
-        type=_path,
+        type=_picture,
         default=Path("fastnn-demo.png"),
         metavar="PNG",
         help="where the picture goes; default: fastnn-demo.png",
@@ -67,36 +69,45 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=_threads, metavar="N,N", help="default: 1, 2, 4 ... up to the limit"
     )
     bench.add_argument("--json", type=_path, metavar="FILE", help="write the report there")
-    bench.add_argument("--plot", type=_path, metavar="FILE.png", help="draw the products there")
+    bench.add_argument("--plot", type=_picture, metavar="FILE.png", help="draw the products there")
 
     commands.add_parser("info", help="show the version, the build and the machine")
     return parser
 
 
+def _whole(text: str, least: int, most: int | None = None) -> int:
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+    if not text.strip().isdecimal() or not least <= int(text) <= (most or int(text)):
+        raise argparse.ArgumentTypeError(f"expected a whole number {limits}, got {text!r}")
+    return int(text)
+
+
 def _positive(text: str) -> int:
-    value = int(text)  # argparse turns a ValueError into its own message
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
-    return value
+    return _whole(text, 1)
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text}")
-    return value
+    return _whole(text, 0)
 
 
 def _threads(text: str) -> list[int]:
-    return [_positive(part) for part in text.split(",")]
+    return [_whole(part, 1, MAX_THREADS) for part in text.split(",")]
 
 
 def _path(text: str) -> Path:
-    """Return a path for a new file; a folder that is missing is better told now than at the end."""
+    """Return a path for a new file; what keeps it from it is better told now than at the end."""
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"expected a file in an existing folder, got {text!r}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"expected a file that can be written, got {text!r}")
     return path
+
+
+def _picture(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"expected a name that ends in .png, got {text!r}")
+    return _path(text)
 
 
 def _thread_counts(limit: int) -> list[int]:

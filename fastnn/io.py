@@ -121,8 +121,9 @@ def _revived(
         model = Sequential.from_config(header["model"], custom_objects)
     _set_weights(model, arrays, path)
     if len(header["lasting"]) != len(model.layers):
+        expected = check.plural(len(model.layers), "layer")
         raise ValueError(
-            f"{os.fspath(path)}: expected what lasts of {check.plural(len(model.layers), 'layer')}, "
+            f"{os.fspath(path)}: expected what lasts of {expected}, "
             f"got that of {len(header['lasting'])}"
         )
     for layer, lasting in zip(model.layers, header["lasting"], strict=True):
@@ -234,6 +235,7 @@ def _slots(
                 raise ValueError(f"{os.fspath(path)}: {key}: expected a slot of a weight, got none")
             slots.setdefault(places[place], {})[slot] = value[()]
     optimizer = model.optimizer
+    assert optimizer is not None
     if is_built_in(optimizer):  # the slots of others are their own affair
         history = ("differences", "steps") if isinstance(optimizer, LBFGS) else ()
         expected = sorted(history or optimizer.kernel_slots)

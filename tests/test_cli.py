@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and its exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -57,11 +58,18 @@ def test_info(capsys):
     [
         ([], "the following arguments are required: command"),
         (["train"], "invalid choice"),
-        (["demo", "--epochs", "0"], "--epochs: expected a whole number of at least 1, got 0"),
-        (["demo", "--epochs", "many"], "--epochs: invalid"),
-        (["demo", "--seed", "-1"], "--seed: expected a whole number of at least 0, got -1"),
+        (["demo", "--epochs", "0"], "--epochs: expected a whole number of at least 1, got '0'"),
+        (
+            ["demo", "--epochs", "many"],
+            "--epochs: expected a whole number of at least 1, got 'many",
+        ),
+        (["demo", "--seed", "-1"], "--seed: expected a whole number of at least 0, got '-1'"),
+        (["demo", "--output", "a.xyz"], "--output: expected a name that ends in .png, got 'a.xyz'"),
         (["demo", "--output", "no/such/folder/a.png"], "--output: expected a file in an existing"),
-        (["bench", "--threads", "1,0"], "--threads: expected a whole number of at least 1, got 0"),
+        (["bench", "--threads", "1,0"], "--threads: expected a whole number from 1 to 1024, got"),
+        (["bench", "--threads", "9999"], "--threads: expected a whole number from 1 to 1024, got"),
+        (["bench", "--threads", ","], "--threads: expected a whole number from 1 to 1024, got ''"),
+        (["bench", "--plot", "a"], "--plot: expected a name that ends in .png, got 'a'"),
         (["bench", "--json", "."], "--json: expected a file in an existing folder, got '.'"),
         (["bench", "--quick", "--full"], "not allowed with"),
         (["bench", "--only", "nothing"], "--only: no row's name holds 'nothing'"),
@@ -70,6 +78,12 @@ def test_info(capsys):
 def test_bad_arguments(capsys, arguments, message):
     assert exit_of(*arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert exit_of("bench", "--json", str(tmp_path / "a.json")) == 2
+    assert "--json: expected a file that can be written, got" in capsys.readouterr().err
 
 
 def test_demo_learns_the_digits_and_saves_a_picture(tmp_path, capsys, no_race):
