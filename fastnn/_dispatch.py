@@ -117,7 +117,18 @@ def set_num_threads(n: int) -> None:
 
 @contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """Use at most n threads inside a ``with`` block, then as many as before."""
+    """Use at most n threads inside a ``with`` block, then as many as before.
+
+    Parameters
+    ----------
+    n : int
+        As in `set_num_threads`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `set_num_threads`.
+    """
     before = threads
     set_num_threads(n)
     try:

@@ -23,6 +23,11 @@ def set_random_seed(seed: int) -> None:
     ----------
     seed : int
         At least 0. The same seed gives the same numbers, on any number of threads.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a whole number of at least 0.
     """
     global _generator
     _generator = seeded(check.non_negative_int(seed, "seed"))

@@ -49,6 +49,8 @@ def save_model(model: Sequential, path: Path) -> None:
     ------
     TypeError
         If a part of a user's own has no name, or has attributes and no ``get_config``.
+    OSError
+        If the file cannot be written; an older one is as it was.
     """
     header: dict[str, Any] = {
         "model": model.get_config(),
@@ -168,12 +170,40 @@ def _expect_weights(
 
 
 def save_weights(model: Sequential, path: Path) -> None:
-    """Write a model's weights to a file; also `Sequential.save_weights`."""
+    """Write a model's weights to a file; also `Sequential.save_weights`.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built.
+    path : str or PathLike
+        As in `save_model`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; an older one is as it was.
+    """
     _write(path, _weights(model), {})
 
 
 def load_weights(model: Sequential, path: Path) -> None:
-    """Read a model's weights from a file of either kind; also `Sequential.load_weights`."""
+    """Read a model's weights from a file of either kind; also `Sequential.load_weights`.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built, with weights of the shapes of those in the file; of either type.
+    path : str or PathLike
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        If it is not a whole file of fastnn's, or its weights are not those of the model, which
+        are as they were.
+    """
     _, arrays = _read(path)
     _set_weights(model, arrays, path)
 

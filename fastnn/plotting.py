@@ -198,6 +198,12 @@ def gradient_flow(monitor: Any, ax: Axes | None = None) -> Axes:
     -------
     Axes
         Its vertical axis is logarithmic, where gradients that vanish or explode are straight lines.
+        Of more layers than twelve the legend names some.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no layer, or something other than a vector of numbers for one.
     """
     norms = getattr(monitor, "history", monitor)
     if not isinstance(norms, Mapping):
@@ -257,6 +263,11 @@ def contour(
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a range is none, a path has no two columns, or `f` has nowhere two finite values.
     """
     if not callable(f):
         raise TypeError(f"f: expected a function, got {f!r}")
@@ -310,6 +321,12 @@ def decision_boundary(model: Any, x: ArrayLike, y: ArrayLike, ax: Axes | None = 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no ``predict``, `x` does not have two finite columns, or labels are no such
+        whole numbers, or not as many.
     """
     if not callable(getattr(model, "predict", None)):
         raise TypeError(f"model: expected an object with predict(x), got {type(model).__name__}")
@@ -389,6 +406,12 @@ def confusion_matrix(
     Axes
         Its image shows the share of each true class, so that rare classes are seen as well. Where
         the counts are too many to read they are left out, and so are most of the names.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the matrix is not square or holds negative numbers, labels are no whole numbers from 0
+        (at most 999), or the names not as many as the classes.
     """
     if labels is not None and not (hasattr(labels, "__len__") and hasattr(labels, "__iter__")):
         raise TypeError(f"labels: expected names, got {labels!r}")
@@ -476,6 +499,11 @@ def saliency(
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the pixels do not make images of this shape, or the images are not of that of the maps.
     """
     tiles = _tiles(maps, "maps", shape)
     below = None if images is None else _tiles(images, "images", shape)

@@ -102,13 +102,18 @@ class BernoulliRBM(Part):
         Parameters
         ----------
         X : array_like of shape (n, F)
-            Numbers in [0, 1]: states, or probabilities of a 1.
+            Numbers in [0, 1]: states, or probabilities of a 1. Of any type and layout, but dense.
         y
             Not used.
 
+        Returns
+        -------
+        BernoulliRBM
+            This one.
+
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If `X` is no such matrix; the parameters are as they were.
         """
         X = check.as_probabilities(X, "X", self.dtype)
@@ -122,7 +127,25 @@ class BernoulliRBM(Part):
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Make one update from all rows as one batch; arguments as in `fit`."""
+        """Make one update from all rows as one batch; new parameters only if there are none yet.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, F)
+            As in `fit`.
+        y
+            Not used.
+
+        Returns
+        -------
+        BernoulliRBM
+            This one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is no such matrix, or of other than F features; nothing has changed then.
+        """
         if hasattr(self, "components_"):
             kernel, hidden, visible = self._parameters("partial_fit")
             X = check.as_probabilities(X, "X", self.dtype, len(kernel))
@@ -215,17 +238,35 @@ class BernoulliRBM(Part):
         Returns
         -------
         ndarray of shape (n, H)
+            Of `dtype`.
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If `X` is no such matrix, or nothing was learnt yet.
         """
         X, kernel, hidden, _ = self._visible(X, "X", "transform")
         return kernels.dense_forward(X, kernel, hidden, "sigmoid")
 
     def fit_transform(self, X: ArrayLike, y: Any = None) -> np.ndarray:
-        """Learn from `X` and return its `transform`."""
+        """Learn from `X` and return its `transform`.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, F)
+            As in `fit`.
+        y
+            Not used.
+
+        Returns
+        -------
+        ndarray of shape (n, H)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit`.
+        """
         return self.fit(X).transform(X)
 
     def gibbs(self, v: ArrayLike) -> np.ndarray:
@@ -240,6 +281,11 @@ class BernoulliRBM(Part):
         -------
         ndarray of shape (n, F)
             0 or 1 everywhere.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transform`.
         """
         v, kernel, hidden, visible = self._visible(v, "v", "gibbs")
         if not hasattr(self, "random_state_"):
@@ -263,6 +309,11 @@ class BernoulliRBM(Part):
         Returns
         -------
         ndarray of shape (n,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transform`.
         """
         v, kernel, hidden, visible = self._visible(v, "v", "free_energy")
         softplus = np.logaddexp(0, kernels.dense_forward(v, kernel, hidden))
@@ -278,11 +329,16 @@ class BernoulliRBM(Part):
         Parameters
         ----------
         X : array_like of shape (n, F)
-            States, 0 or 1.
+            States, 0 or 1; numbers between are flipped to ``1 - v_i``, as in scikit-learn.
 
         Returns
         -------
         ndarray of shape (n,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transform`.
         """
         X, *_ = self._visible(X, "X", "score_samples")
         n, features = X.shape
@@ -293,7 +349,24 @@ class BernoulliRBM(Part):
         return -features * np.logaddexp(0, self.free_energy(X) - self.free_energy(flipped))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
-        """Return the mean of `score_samples`."""
+        """Return the mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, F)
+            As there.
+        y
+            Not used.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `transform`.
+        """
         return float(self.score_samples(X).mean())
 
     def _visible(
