@@ -32,6 +32,8 @@ def as_numbers(x: Any, name: str) -> np.ndarray:
     if type(x) is not np.ndarray:
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{name}: expected a plain array, got a masked array (use .filled())")
+        if hasattr(x, "toarray"):
+            raise TypeError(f"{name}: expected a plain array, got a sparse one (use .toarray())")
         try:
             x = np.asarray(x)
         except ValueError:

@@ -392,6 +392,15 @@ def test_wrong_data(method, x, message):
     np.testing.assert_array_equal(flat(rbm), before)
 
 
+def test_sparse_data_are_named():
+    sparse = pytest.importorskip("scipy.sparse")
+    for x in (sparse.csr_matrix(np.eye(3)), sparse.coo_array(np.eye(3))):
+        with pytest.raises(TypeError) as caught:
+            BernoulliRBM(2).fit(x)
+        message = "X: expected a plain array, got a sparse one (use .toarray())"
+        assert caught.value.args == (message,)
+
+
 @pytest.mark.parametrize("x, message", [bad for bad in BAD_DATA if "features, got" not in bad[1]])
 def test_wrong_data_to_fit_changes_nothing(x, message):
     rbm = BernoulliRBM(3, n_iter=1, random_state=0).fit([[0.0, 1.0], [1.0, 1.0]])
