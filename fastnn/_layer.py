@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastnn import _validate as check
 from fastnn import initializers, regularizers
@@ -237,6 +237,35 @@ class Layer(Part):
         if not self.trainable:
             return {}
         return {name: w for name, w in self.weights.items() if name not in self._constants}
+
+    @property
+    def trainable_weights(self) -> list[np.ndarray]:
+        """The weights that an optimizer changes."""
+        return list(self.moving.values())
+
+    @property
+    def non_trainable_weights(self) -> list[np.ndarray]:
+        """The other weights."""
+        moving = self.moving
+        return [weight for name, weight in self.weights.items() if name not in moving]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights, in the order of `weights`."""
+        return [np.array(weight) for weight in self.weights.values()]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set all weights, in the order of `weights`.
+
+        Raises
+        ------
+        ValueError
+            Before the layer is built, or if a count or shape differs; no weight is changed then.
+        TypeError
+            If it is no list of real arrays.
+        """
+        if not self.built:
+            raise ValueError(f"{self.name}: expected a built layer; call build(features) first")
+        check.assign(list(self.weights.values()), weights, "weights")
 
     def add_weight(
         self,

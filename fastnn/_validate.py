@@ -15,7 +15,7 @@ import difflib
 import math
 import operator
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,21 @@ def as_real(x: Any, name: str, dtype: Any = None) -> np.ndarray:
             if wrong is not None:
                 raise ValueError(f"{name}: expected integers that {dtype} holds, got {wrong}")
     return real
+
+
+def assign(arrays: Sequence[np.ndarray], values: Any, name: str) -> None:
+    """Set all `arrays` in place to these values, a list of arrays of the same shapes, or none."""
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"{name}: expected a list of arrays, got {type(values).__name__}")
+    if len(values) != len(arrays):
+        raise ValueError(f"{name}: expected {plural(len(arrays), 'array')}, got {len(values)}")
+    found = []
+    for i, (new, old) in enumerate(zip(values, arrays, strict=True)):
+        array = as_real(new, f"{name}[{i}]", old.dtype)
+        expect_shape(array, f"{name}[{i}]", old.shape)
+        found.append(np.array(array))  # the new ones may be views of the old
+    for new, old in zip(found, arrays, strict=True):
+        old[...] = new
 
 
 def has_contiguous_rows(x: np.ndarray) -> bool:

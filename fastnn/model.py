@@ -7,6 +7,7 @@ code; the eager road calls layers, loss and optimizer one by one, and takes part
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -132,14 +133,78 @@ class Sequential:
             layer.build(features)
         self.layers.append(layer)
 
+    def pop(self) -> Layer:
+        """Take the layer off the top, and return it.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        self._need_layers()
+        return self.layers.pop()
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return a layer by its name, or by its place from 0.
+
+        Raises
+        ------
+        ValueError
+            Unless exactly one of the two is given, or if there is no such layer; near matches are
+            named.
+        """
+        if (name is None) == (index is None):
+            raise ValueError(f"name, index: expected one of them, got {name!r} and {index!r}")
+        if index is not None:
+            if check.non_negative_int(index, "index") >= len(self.layers):
+                raise ValueError(
+                    f"index: expected one of {check.plural(len(self.layers), 'layer')}, counted "
+                    f"from 0, got {index}"
+                )
+            return self.layers[index]
+        named = {layer.name: layer for layer in reversed(self.layers)}
+        return named[check.choice(name, "name", list(named)[::-1])]
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """``(None, features)``, or what the `Input` says; AttributeError before `build`."""
+        self._need_shapes("input_shape")
+        features = self.layers[0].features
+        return (None, *(self._row_shape() or (features,)))
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """``(None, outputs)``; AttributeError before `build`."""
+        self._need_shapes("output_shape")
+        features = self.layers[0].features
+        assert features is not None
+        return (None, self._outputs(features))
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The keys of the logs, in order: the loss and the metrics."""
+        return ["loss", *(metric.name for metric in self.metrics)]
+
     @property
     def built(self) -> bool:
         """Whether the number of inputs is known and all weights exist."""
         return bool(self.layers) and all(layer.built for layer in self.layers)
 
-    def build(self, features: int) -> None:
-        """Create all weights for so many inputs; the first `fit` or `predict` does it too."""
+    def build(self, features: int | Sequence[int | None]) -> None:
+        """Create all weights for so many inputs; the first `fit` or `predict` does it too.
+
+        Parameters
+        ----------
+        features : int or tuple
+            Or the shape of a batch with None for its rows, such as ``(None, 64)``.
+        """
         self._need_layers()
+        if isinstance(features, (tuple, list)):
+            if len(features) < 2 or features[0] is not None:
+                raise ValueError(
+                    f"features: expected a number or a shape as (None, features), got {features!r}"
+                )
+            features = math.prod(check.positive_int(side, "features") for side in features[1:])
         features = check.positive_int(features, "features")
         self._outputs(features)
         for layer in self.layers:
@@ -148,7 +213,7 @@ class Sequential:
 
     def compile(
         self,
-        optimizer: Any = "sgd",
+        optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Sequence[Any] | None = None,
     ) -> None:
@@ -157,8 +222,10 @@ class Sequential:
         Parameters
         ----------
         optimizer : str or Optimizer
+            By default Keras's.
         loss : str or Loss
         metrics : sequence of str, Metric or function, optional
+            Of metrics of one name the second gets ``_1`` behind it, the third ``_2``, and so on.
 
         Raises
         ------
@@ -169,8 +236,13 @@ class Sequential:
         if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise TypeError(f"metrics: expected a list, got {metrics!r}")
         found_metrics = [get_metric(metric, found_loss) for metric in metrics or ()]
+        # One that comes twice would count each row twice.
+        found_metrics = list({id(metric): metric for metric in found_metrics}.values())
+        names = _distinct_names(found_metrics)
         self.optimizer = optimizers.get(optimizer)
         self.optimizer.reset()
+        for metric, metric_name in zip(found_metrics, names, strict=True):
+            metric.name = metric_name
         self.loss, self.metrics = found_loss, found_metrics
 
     def get_config(self) -> dict[str, Any]:
@@ -288,7 +360,27 @@ class Sequential:
     @property
     def trainable_weights(self) -> list[np.ndarray]:
         """The weights that `fit` changes."""
-        return [weight for layer in self.layers for weight in layer.moving.values()]
+        return [weight for layer in self.layers for weight in layer.trainable_weights]
+
+    @property
+    def non_trainable_weights(self) -> list[np.ndarray]:
+        """The weights that `fit` leaves to their layers: frozen ones, moving averages."""
+        return [weight for layer in self.layers for weight in layer.non_trainable_weights]
+
+    # The other names that Keras has for them.
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is; setting it sets it for all layers."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = check.flag(value, "trainable")
+        for layer in self.layers:
+            layer.trainable = value
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all weights, in the order of `weights`."""
@@ -305,20 +397,7 @@ class Sequential:
             If it is no list of real arrays.
         """
         self._need_built("set_weights")
-        mine = self.weights
-        if not isinstance(weights, (list, tuple)):
-            raise TypeError(f"weights: expected a list of arrays, got {type(weights).__name__}")
-        if len(weights) != len(mine):
-            raise ValueError(
-                f"weights: expected {check.plural(len(mine), 'array')}, got {len(weights)}"
-            )
-        found = []
-        for i, (new, old) in enumerate(zip(weights, mine, strict=True)):
-            array = check.as_real(new, f"weights[{i}]", old.dtype)
-            check.expect_shape(array, f"weights[{i}]", old.shape)
-            found.append(np.array(array))  # the new ones may be views of the old
-        for new, old in zip(found, mine, strict=True):
-            old[...] = new
+        check.assign(self.weights, weights, "weights")
 
     def penalty(self) -> float:
         """What the weights, and the outputs of the last call, cost by their regularizers."""
@@ -343,7 +422,9 @@ class Sequential:
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
         lines.insert(1, "-" * len(lines[0]))
         if self.built:
-            lines += [lines[1], f"{self.count_params():,} weights"]
+            total, moving = self.count_params(), sum(w.size for w in self.trainable_weights)
+            frozen = f", {total - moving:,} of them not trainable" if moving < total else ""
+            lines += [lines[1], f"{total:,} weights{frozen}"]
             obstacles = self.obstacles()
             if obstacles:
                 lines.append("runs part by part, because of: " + "; ".join(obstacles))
@@ -358,7 +439,7 @@ class Sequential:
         self,
         x: ArrayLike,
         y: ArrayLike,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         epochs: int = 1,
         verbose: str | int = "auto",
         callbacks: Sequence[Callback] | Callback | None = None,
@@ -368,6 +449,7 @@ class Sequential:
         class_weight: Mapping[int, float] | None = None,
         sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0,
+        validation_batch_size: int | None = None,
     ) -> History:
         """Learn from examples.
 
@@ -377,9 +459,9 @@ class Sequential:
             Or (n, a, b, …), where a `Flatten` comes before any layer that mixes features.
         y : array_like
             Targets, as the loss wants them.
-        batch_size : int
-            Rows in a mini-batch; the last one of an epoch may be shorter. Of no effect with an
-            optimizer that takes all rows at once (`optimizers.LBFGS`).
+        batch_size : int, optional
+            Rows in a mini-batch, for None 32; the last one of an epoch may be shorter. Of no effect
+            with an optimizer that takes all rows at once (`optimizers.LBFGS`).
         epochs : int
             The number of the last epoch, counted from 1; see `initial_epoch`.
         verbose : {"auto", 0, 1, 2}
@@ -396,6 +478,8 @@ class Sequential:
             `validation_split` are not weighted by it, as in Keras.
         sample_weight : array_like of shape (n,), optional
         initial_epoch : int
+        validation_batch_size : int, optional
+            As `batch_size` in `evaluate`; by default that of training.
 
         Returns
         -------
@@ -410,7 +494,11 @@ class Sequential:
             Before anything is changed.
         """
         self._need_compiled("fit")
-        batch_size = check.positive_int(batch_size, "batch_size")
+        batch_size = _batch_size(batch_size)
+        validation_batch_size = _batch_size(
+            batch_size if validation_batch_size is None else validation_batch_size,
+            "validation_batch_size",
+        )
         epochs = check.positive_int(epochs, "epochs")
         initial_epoch = check.non_negative_int(initial_epoch, "initial_epoch")
         shuffle = check.flag(shuffle, "shuffle")
@@ -433,21 +521,48 @@ class Sequential:
             validation = unweighted.part(slice(kept, n))
             data = data.part(slice(kept))
         history = History()
-        if callbacks is None or isinstance(callbacks, Callback):
-            callbacks = [] if callbacks is None else [callbacks]
-        hooks = CallbackList(callbacks, self, history)
+        hooks = CallbackList(_as_list(callbacks), self, history)
 
         self.build(data.x.shape[1])
         _warn_of_equal_units(self.layers)
-        self.stop_training = False
-        self.history = history
-        hooks.on_train_begin()
         rows = len(data.x)
         assert self.optimizer is not None
         if self.optimizer.full_batch:
             batch_size, shuffle = rows, False
-        with Progress(verbose, -(-rows // batch_size), initial_epoch, epochs) as progress:
-            for epoch in range(initial_epoch, epochs):
+        hooks.set_params({"verbose": verbose, "epochs": epochs, "steps": -(-rows // batch_size)})
+        self.stop_training = False
+        before, self.history = self.history, history
+        try:
+            hooks.on_train_begin()
+        except BaseException:
+            self.history = before  # a callback refused: nothing was trained
+            raise
+        try:
+            self._epochs(
+                *(data, validation, batch_size, validation_batch_size, shuffle),
+                *(range(initial_epoch, epochs), verbose, hooks),
+            )
+        finally:
+            self.running_epoch = None
+        hooks.on_train_end()
+        return history
+
+    def _epochs(
+        self,
+        data: Examples,
+        validation: Examples | None,
+        batch_size: int,
+        validation_batch_size: int,
+        shuffle: bool,
+        epochs: range,
+        verbose: str | int,
+        hooks: CallbackList,
+    ) -> None:
+        """Train for these epochs, or until a callback says stop."""
+        rows = len(data.x)
+        steps = -(-rows // batch_size)
+        with Progress(verbose, steps, epochs.start, epochs.stop) as progress:
+            for epoch in epochs:
                 hooks.on_epoch_begin(epoch)
                 order = _random.generator().permutation(rows) if shuffle else None
                 self.running_epoch = data, order, batch_size
@@ -455,15 +570,14 @@ class Sequential:
                 for step, logs in self._epoch(data, order, batch_size, hooks):  # noqa: B007
                     progress.update(epoch, step, logs)
                 if validation is not None:
-                    found = self._test(validation, batch_size)
+                    hooks.on_test_begin()
+                    found = self._test(validation, validation_batch_size)
+                    hooks.on_test_end(found)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 progress.end_epoch(epoch, logs)
                 hooks.on_epoch_end(epoch, logs)
                 if self.stop_training:
-                    break
-        self.running_epoch = None
-        hooks.on_train_end()
-        return history
+                    return
 
     def train_on_batch(
         self,
@@ -471,58 +585,78 @@ class Sequential:
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
-    ) -> dict[str, Any]:
+        return_dict: bool = True,
+    ) -> Any:
         """Take one step on one mini-batch.
 
         Returns
         -------
-        dict
-            Loss and metrics of the batch before the step.
+        dict, list or float
+            Loss and metrics of the batch before the step; see `evaluate`.
         """
         self._need_compiled("train_on_batch")
+        return_dict = check.flag(return_dict, "return_dict")
         data = self._weighted(self._examples(x, y, sample_weight), class_weight)
         self.build(data.x.shape[1])
-        return next(self._epoch(data, None, len(data.x), _NO_HOOKS))[1]
+        logs = next(self._epoch(data, None, len(data.x), _NO_HOOKS))[1]
+        return _answer(logs, return_dict)
 
     def evaluate(
         self,
         x: ArrayLike,
         y: ArrayLike,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         verbose: str | int = "auto",
         sample_weight: ArrayLike | None = None,
-    ) -> dict[str, Any]:
+        callbacks: Sequence[Callback] | Callback | None = None,
+        return_dict: bool = True,
+    ) -> Any:
         """The loss and the metrics over examples.
 
         Parameters
         ----------
         x, y, sample_weight
             As for `fit`.
-        batch_size : int
-            Of no effect on what is a mean over rows; a loss with ``reduction="sum"`` is summed over
-            as many rows, and then averaged, and so is the root mean squared error.
+        batch_size : int, optional
+            For None 32. Of no effect on what is a mean over rows; a loss with ``reduction="sum"``
+            is summed over as many rows, and then averaged, and so is the root mean squared error.
         verbose
             Accepted for the sake of scripts.
+        callbacks : Callback or sequence of Callback, optional
+            Their `on_test_begin` and `on_test_end` are called.
+        return_dict : bool
+            False for a list in the same order, or the loss alone where there is no metric: what
+            Keras returns by default.
 
         Returns
         -------
-        dict
+        dict, list or float
             ``{"loss": …, "accuracy": …}``
         """
         self._need_compiled("evaluate")
-        batch_size = check.positive_int(batch_size, "batch_size")
+        batch_size = _batch_size(batch_size)
+        return_dict = check.flag(return_dict, "return_dict")
         data = self._examples(x, y, sample_weight)
+        hooks = CallbackList(_as_list(callbacks), self)
         self.build(data.x.shape[1])
-        return self._test(data, batch_size)
+        hooks.on_test_begin()
+        logs = self._test(data, batch_size)
+        hooks.on_test_end(logs)
+        return _answer(logs, return_dict)
 
     def test_on_batch(
-        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> dict[str, Any]:
-        """The loss and the metrics of one mini-batch."""
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        return_dict: bool = True,
+    ) -> Any:
+        """The loss and the metrics of one mini-batch; see `evaluate`."""
         self._need_compiled("test_on_batch")
+        return_dict = check.flag(return_dict, "return_dict")
         data = self._examples(x, y, sample_weight)
         self.build(data.x.shape[1])
-        return self._test(data, len(data.x))
+        return _answer(self._test(data, len(data.x)), return_dict)
 
     # ---- predicting --------------------------------------------------------------------------
 
@@ -887,6 +1021,12 @@ class Sequential:
                 f"{method}: expected a built model; call build(features), fit or predict"
             )
 
+    def _need_shapes(self, name: str) -> None:
+        if not self.built:  # of this kind, so that hasattr says no
+            raise AttributeError(
+                f"{name}: expected a built model; call build(features), fit or predict"
+            )
+
     def _need_compiled(self, method: str) -> None:
         if self.loss is None or self.optimizer is None:
             raise ValueError(
@@ -997,6 +1137,38 @@ class _Totals:
 
 
 _NO_HOOKS = CallbackList([])
+
+
+def _as_list(callbacks: Any) -> Any:
+    """No callback, or a single one, as a list; anything else as it is."""
+    if callbacks is None or isinstance(callbacks, Callback):
+        return [] if callbacks is None else [callbacks]
+    return callbacks
+
+
+def _batch_size(value: Any, name: str = "batch_size") -> int:
+    """A number of rows, for None 32, as in Keras."""
+    return 32 if value is None else check.positive_int(value, name)
+
+
+def _distinct_names(found: Sequence[metrics.Metric]) -> list[str]:
+    """A name for each metric, its own unless that is taken: the logs have one place for each."""
+    names = ["loss"]
+    for metric in found:
+        name, count = metric.name, 0
+        while name in names:
+            count += 1
+            name = f"{metric.name}_{count}"
+        names.append(name)
+    return names[1:]
+
+
+def _answer(logs: dict[str, Any], return_dict: bool) -> Any:
+    """Logs as they are, or their values; a single one by itself."""
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values if len(values) > 1 else values[0]
 
 
 def _rows(order: np.ndarray | None, start: int, stop: int) -> Any:

@@ -25,7 +25,7 @@ from fastnn.callbacks import (
 from fastnn.layers import Activation, Dense, Layer
 from fastnn.metrics import ConfusionMatrix
 
-HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
+HOOKS = [name for name in vars(Callback) if name.startswith("on_") and "on_batch" not in name]
 
 
 class Recorder(Callback):
@@ -54,6 +54,8 @@ def run(callbacks, epochs=2, batches=2):
         for batch in range(batches):
             callbacks.on_train_batch_begin(batch)
             callbacks.on_train_batch_end(batch, {"loss": 10.0 * epoch + batch})
+        callbacks.on_test_begin()
+        callbacks.on_test_end({"loss": -1.0})
         callbacks.on_epoch_end(epoch, {"loss": float(epoch), "val_loss": -1.0})
     callbacks.on_train_end({"loss": 1.0})
 
@@ -67,6 +69,8 @@ def test_all_hooks_in_order():
         ("on_epoch_begin", 0, None),
         ("on_train_batch_begin", 0, None),
         ("on_train_batch_end", 0, {"loss": 0.0}),
+        ("on_test_begin", None),
+        ("on_test_end", {"loss": -1.0}),
         ("on_epoch_end", 0, {"loss": 0.0, "val_loss": -1.0}),
         ("on_train_end", {"loss": 1.0}),
     ]
@@ -112,6 +116,53 @@ def test_who_wants_batches():
     assert not CallbackList([History(), Callback()]).wants_batches
     assert CallbackList([History(), LambdaCallback(on_train_batch_end=nothing)]).wants_batches
     assert not CallbackList([]).wants_batches
+
+
+def test_batch_hooks_have_two_names():
+    class Old(Callback):
+        seen = 0
+
+        def on_batch_end(self, batch, logs=None):
+            self.seen += 1
+
+    class Saver(ModelCheckpoint):
+        seen = 0
+
+        def on_batch_end(self, batch, logs=None):
+            self.seen += 1
+
+    old, saver = Old(), Saver("unused", save_freq=100)
+    assert old.wants_batches and Saver("unused").wants_batches
+    assert not ModelCheckpoint("unused").wants_batches
+    saver.on_train_begin = saver.on_epoch_begin = saver.on_epoch_end = lambda *arguments: None
+    run(CallbackList([old, saver]), epochs=2, batches=3)
+    assert (old.seen, saver.seen) == (6, 6)
+
+
+def test_hooks_around_evaluations(rng):
+    seen = []
+    callback = LambdaCallback(
+        on_test_begin=lambda logs: seen.append("begin"),
+        on_test_end=lambda logs: seen.append(sorted(logs)),
+        on_epoch_end=lambda epoch, logs: seen.append(dict(callback.params)),
+    )
+    x, y = rng.random((10, 3)), rng.random((10, 1))
+    model = fn.Sequential([Dense(1)])
+    model.compile("sgd", "mse", ["mae"])
+    model.fit(x, y, batch_size=4, callbacks=callback, validation_data=(x, y), verbose=0)
+    params = {"verbose": 0, "epochs": 1, "steps": 3}
+    assert seen == ["begin", ["loss", "mae"], params]
+    model.evaluate(x, y, callbacks=[callback])
+    assert seen[3:] == ["begin", ["loss", "mae"]]
+
+
+def test_a_hook_that_nothing_calls_is_told_of():
+    class Predicting(Callback):
+        def on_predict_end(self, logs=None):
+            pass
+
+    with pytest.warns(UserWarning, match=r"callbacks\[1\]: .*got on_predict_end, which nothing"):
+        CallbackList([Callback(), Predicting()])
 
 
 def test_hooks_nobody_wants_are_not_called(monkeypatch):

@@ -482,6 +482,25 @@ def test_flatten_by_hand(rng):
         flatten(x[:, :, :4])
 
 
+def test_weights_as_a_list():
+    layer = Dense(2)
+    with pytest.raises(ValueError, match="expected a built layer; call build"):
+        layer.set_weights([])
+    layer.build(3)
+    kernel, bias = layer.get_weights()
+    assert kernel.shape == (3, 2) and bias.shape == (2,)
+    assert not np.shares_memory(kernel, layer.weights["kernel"])
+    layer.set_weights([kernel + 1, [5, 6]])
+    assert np.array_equal(layer.weights["kernel"], kernel + 1)
+    assert layer.weights["bias"].tolist() == [5, 6]
+    with pytest.raises(ValueError, match=r"weights\[1\]: expected shape \(2,\), got \(3,\)"):
+        layer.set_weights([kernel, np.ones(3)])
+    assert np.array_equal(layer.weights["kernel"], kernel + 1)
+    assert [len(layer.trainable_weights), len(layer.non_trainable_weights)] == [2, 0]
+    layer.trainable = False
+    assert [len(layer.trainable_weights), len(layer.non_trainable_weights)] == [0, 2]
+
+
 def test_weights_that_do_not_train():
     class Shifted(Layer):
         def build(self, features):

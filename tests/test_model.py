@@ -17,8 +17,8 @@ import pytest
 
 import fastnn as fn
 from fastnn import losses, metrics, optimizers
-from fastnn.callbacks import Callback, LambdaCallback
-from fastnn.layers import Activation, Dense, Input, Layer, ReLU
+from fastnn.callbacks import Callback, EarlyStopping, LambdaCallback
+from fastnn.layers import Activation, BatchNormalization, Dense, Flatten, Input, Layer, ReLU
 
 
 class OwnSGD(optimizers.SGD):
@@ -424,6 +424,7 @@ def test_interrupted(road, hook, x, y):
         model.optimizer.iterations
         == {"b": 10, "n": 2, "d": 3}["b" if hook == "on_epoch_begin" else hook[-1]]
     )
+    assert model.running_epoch is None  # nothing holds the data
     before = model.evaluate(x, y)["loss"]
     assert model.fit(x, y, epochs=30).epoch[-1] == 29
     assert model.evaluate(x, y)["loss"] < before
@@ -604,6 +605,112 @@ def test_weights(road, x, y):
     assert model.predict(x).tobytes() == expected.tobytes()
     model.weights[0][...] = 0  # views: this is how to change them in place
     assert model.predict(x).tobytes() != expected.tobytes()
+
+
+def test_weights_that_move_and_those_that_do_not(x, y):
+    model = make(layers=[Dense(8), BatchNormalization(), Dense(3)])
+    model.build(4)
+    assert [len(model.trainable_weights), len(model.non_trainable_weights)] == [6, 2]
+    assert [w.shape for w in model.non_trainable_variables] == [(8,), (8,)]
+    lines = []
+    model.summary(lines.append)
+    assert "99 weights, 16 of them not trainable" in lines
+    model.trainable = False
+    assert not model.trainable and not model.trainable_variables
+    assert len(model.non_trainable_weights) == 8
+    model.layers[-1].trainable = True
+    assert model.trainable and len(model.trainable_weights) == 2
+    before = model.get_weights()
+    model.fit(x, y)
+    moved = [not np.array_equal(a, b) for a, b in zip(before, model.weights, strict=True)]
+    assert moved == [False] * 6 + [True] * 2
+    raises(lambda: setattr(model, "trainable", 1), TypeError, "trainable: expected True or False")
+
+
+def test_layers_by_name_and_place(x):
+    model = fn.Sequential([Input((2, 2)), Flatten(), Dense(3, name="out"), ReLU()])
+    assert model.get_layer("out") is model.get_layer(index=2) is model.layers[2]
+    assert (model.input_shape, model.output_shape) == ((None, 2, 2), (None, 3))
+    top = model.layers[-1]
+    assert model.pop() is top and model.layers[-1].name == "out"
+    raises(lambda: model.get_layer("oud"), ValueError, "name: expected one of ")
+    raises(lambda: model.get_layer(index=3), ValueError, "index: expected one of 3 layers, counted")
+    raises(model.get_layer, ValueError, "name, index: expected one of them, got None and None")
+    raises(fn.Sequential().pop, ValueError, "sequential: expected at least one layer, got none")
+    assert not hasattr(fn.Sequential([Dense(3)]), "input_shape")
+    assert not hasattr(fn.Sequential([Dense(3)]), "output_shape")
+
+
+def test_build_by_the_shape_of_a_batch():
+    for shape in ((None, 4), [None, 2, 2]):
+        model = fn.Sequential([Flatten(), Dense(3)])
+        model.build(shape)
+        assert model.input_shape == (None, 4)
+    for shape in ((4,), (None,), (5, 4), ()):
+        raises(lambda s=shape: model.build(s), ValueError, "features: expected a number or a shape")
+    raises(lambda: model.build((None, None)), TypeError, "features: expected a positive integer")
+
+
+@both_roads
+def test_results_as_a_list(road, x, y):
+    model = make(road, metrics=["accuracy", "sparse_categorical_crossentropy"])
+    found = model.evaluate(x, y)
+    assert list(found) == model.metrics_names
+    assert list(found) == ["loss", "accuracy", "sparse_categorical_crossentropy"]
+    assert model.evaluate(x, y, return_dict=False) == list(found.values())
+    assert model.test_on_batch(x, y, return_dict=False) == list(model.test_on_batch(x, y).values())
+    model.compile(optimizers.SGD(0.1), SPARSE)
+    loss = model.evaluate(x, y)["loss"]
+    assert model.evaluate(x, y, return_dict=False) == loss
+    assert model.train_on_batch(x, y, return_dict=False) == pytest.approx(loss)
+    assert model.evaluate(x, y)["loss"] < loss  # the step was taken
+    before = state(model)
+    for method in (model.evaluate, model.test_on_batch, model.train_on_batch):
+        raises(lambda m=method: m(x, y, return_dict=1), TypeError, "return_dict: expected True or")
+    assert state(model) == before
+
+
+def test_metrics_of_one_name(rng):
+    x, y = rng.random((40, 3)), (rng.random(40) > 0.5).astype(float)
+    model = fn.Sequential([Dense(1, "sigmoid")])
+    areas = [metrics.AUC(), metrics.AUC(curve="PR"), metrics.AUC(num_thresholds=3)]
+    model.compile("sgd", "binary_crossentropy", areas)
+    found = model.fit(x, y, validation_data=(x, y), verbose=0).history
+    names = ["auc", "auc_1", "auc_2"]
+    assert list(found) == ["loss", *names, "val_loss", *(f"val_{name}" for name in names)]
+    pred = model.predict(x)
+    for metric, name in zip((metrics.AUC(), metrics.AUC(curve="PR")), names, strict=False):
+        metric.update_state(y, pred)
+        assert model.evaluate(x, y)[name] == metric.result()
+    model.compile("sgd", "binary_crossentropy", areas)  # keeps them
+    assert [metric.name for metric in model.metrics] == names
+    model.compile("sgd", "mse", [metrics.MeanAbsoluteError(name="loss")])
+    assert list(model.evaluate(x, y)) == ["loss", "loss_1"]
+    model.compile("sgd", "mse", [areas[0], areas[0]])
+    assert model.metrics == areas[:1]
+
+
+@both_roads
+def test_batch_sizes_of_keras(road, x, y):
+    """None is 32, and validation may have its own: seen in a loss that is summed over batches."""
+    histories = []
+    for arguments in ({"batch_size": None}, {"batch_size": 32, "validation_batch_size": 10}):
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+        model = make(road, loss, metrics=(), rate=0.01)
+        found = model.fit(x, y, validation_data=(x, y), shuffle=False, **arguments).history
+        histories.append(found | {"rows": model.evaluate(x, y, batch_size=None)["loss"]})
+    first, second = histories
+    assert first["loss"] == second["loss"] and first["rows"] == second["rows"]
+    assert first["val_loss"] == [pytest.approx(first["rows"])]
+    # The mean over rows of sums: (32 * 32 + 18 * 18) / 50 rows against 10, of about one loss each.
+    assert first["val_loss"][0] / second["val_loss"][0] == pytest.approx(26.96 / 10, rel=0.1)
+    raises(lambda: model.fit(x, y, validation_batch_size=0), ValueError, "validation_batch_size: ")
+
+
+def test_the_default_optimizer_is_that_of_keras():
+    model = fn.Sequential([Dense(1)])
+    model.compile(loss="mse")
+    assert type(model.optimizer) is optimizers.RMSprop
 
 
 def test_set_weights_takes_views_of_its_own():
@@ -938,6 +1045,15 @@ def test_bad_compile_changes_nothing(arguments, kind, message):
     before = vars(model).copy()
     raises(lambda: model.compile(**{"optimizer": "sgd", "loss": "mse"} | arguments), kind, message)
     assert vars(model) == before
+
+
+def test_a_callback_that_refuses_leaves_the_history(x, y):
+    model = make()
+    model.fit(x, y)
+    before = state(model)
+    stop = EarlyStopping("val_accurcy")
+    raises(lambda: model.fit(x, y, callbacks=stop), ValueError, "monitor: expected one of loss, ")
+    assert state(model) == before
 
 
 def test_not_compiled(x, y):

@@ -7,7 +7,9 @@ only a callback that overrides a batch hook makes it come back to Python for eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 # Numbers; a metric whose result is an array gives that.
@@ -21,9 +23,16 @@ class Callback:
     ----------
     model
         The model that is trained. ``model.stop_training = True`` ends the training.
+    params : dict
+        While `fit` runs: ``verbose``, ``epochs`` and ``steps``, the mini-batches of an epoch.
     """
 
     model: Any = None
+    params: Mapping[str, Any] = MappingProxyType({})
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Tell the callback how it is trained; called before any hook."""
+        self.params = params
 
     def set_model(self, model: Any) -> None:
         """Tell the callback its model; called before any hook."""
@@ -41,16 +50,30 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Called after epoch `epoch`; `logs` holds loss, metrics and their ``val_`` twins."""
 
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Called before an evaluation: of the validation data of `fit`, or by `evaluate`."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Called after an evaluation; `logs` holds its loss and metrics."""
+
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Called before batch `batch` of an epoch, counted from 0."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Called after batch `batch`; `logs` holds the means over the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of `on_train_batch_end`."""
 
     @property
     def wants_batches(self) -> bool:
         """Whether a batch hook is overridden."""
-        return _overrides(self, "on_train_batch_begin") or _overrides(self, "on_train_batch_end")
+        return overrides(self, "on_train_batch_begin") or overrides(self, "on_train_batch_end")
 
 
 class CallbackList:
@@ -70,6 +93,11 @@ class CallbackList:
     ------
     TypeError
         If it is not a list, or one in it is not a Callback.
+
+    Notes
+    -----
+    Of the hooks that Keras has, those around each batch of an evaluation and those around
+    predictions are never called; a UserWarning tells of a callback that has one.
     """
 
     def __init__(self, callbacks: Iterable[Callback], model: Any = None, *more: Callback) -> None:
@@ -81,13 +109,25 @@ class CallbackList:
         for i, callback in enumerate(self.callbacks):
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks[{i}]: expected a Callback, got {callback!r}")
+        for i, callback in enumerate(self.callbacks):
+            never = [hook for hook in _NEVER_CALLED if hasattr(callback, hook)]
+            if never:
+                warnings.warn(
+                    f"callbacks[{i}]: expected hooks among {', '.join(_HOOKS)}, got "
+                    f"{', '.join(never)}, which nothing calls",
+                    stacklevel=3,
+                )
         for callback in self.callbacks:
             callback.set_model(model)
         self.wants_batches = any(callback.wants_batches for callback in self.callbacks)
         self._hooks = {
-            hook: [getattr(c, hook) for c in self.callbacks if _overrides(c, hook)]
+            hook: [getattr(c, hook) for c in self.callbacks if overrides(c, hook)]
             for hook in _HOOKS
         }
+
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        for callback in self.callbacks:
+            callback.set_params(params)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         for hook in self._hooks["on_train_begin"]:
@@ -113,8 +153,31 @@ class CallbackList:
         for hook in self._hooks["on_train_batch_end"]:
             hook(batch, logs)
 
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        for hook in self._hooks["on_test_begin"]:
+            hook(logs)
 
-_HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        for hook in self._hooks["on_test_end"]:
+            hook(logs)
+
+
+# The hook that calls the one of another name.
+_OTHER_NAMES = {
+    "on_train_batch_begin": "on_batch_begin",
+    "on_train_batch_end": "on_batch_end",
+}
+_HOOKS = tuple(
+    name for name in vars(Callback) if name.startswith("on_") and name not in _OTHER_NAMES.values()
+)
+_NEVER_CALLED = (
+    "on_test_batch_begin",
+    "on_test_batch_end",
+    "on_predict_begin",
+    "on_predict_end",
+    "on_predict_batch_begin",
+    "on_predict_batch_end",
+)
 
 
 class History(Callback):
@@ -151,6 +214,7 @@ class LambdaCallback(Callback):
     on_epoch_begin, on_epoch_end : callable ``(epoch, logs)``, optional
     on_train_begin, on_train_end : callable ``(logs)``, optional
     on_train_batch_begin, on_train_batch_end : callable ``(batch, logs)``, optional
+    on_test_begin, on_test_end : callable ``(logs)``, optional
     """
 
     def __init__(
@@ -161,6 +225,8 @@ class LambdaCallback(Callback):
         on_train_end: Callable[..., Any] | None = None,
         on_train_batch_begin: Callable[..., Any] | None = None,
         on_train_batch_end: Callable[..., Any] | None = None,
+        on_test_begin: Callable[..., Any] | None = None,
+        on_test_end: Callable[..., Any] | None = None,
     ) -> None:
         hooks = {
             "on_epoch_begin": on_epoch_begin,
@@ -169,6 +235,8 @@ class LambdaCallback(Callback):
             "on_train_end": on_train_end,
             "on_train_batch_begin": on_train_batch_begin,
             "on_train_batch_end": on_train_batch_end,
+            "on_test_begin": on_test_begin,
+            "on_test_end": on_test_end,
         }
         for name, function in hooks.items():
             if function is None:
@@ -178,7 +246,9 @@ class LambdaCallback(Callback):
             setattr(self, name, function)
 
 
-def _overrides(callback: Callback, hook: str) -> bool:
-    """Whether the callback's class, or the callback itself, has a `hook` of its own."""
-    own = getattr(type(callback), hook) is not getattr(Callback, hook)
-    return own or hook in vars(callback)
+def overrides(callback: Callback, hook: str, base: type[Callback] = Callback) -> bool:
+    """Whether the callback, or its class below `base`, has a `hook` of its own."""
+    return any(
+        getattr(type(callback), name) is not getattr(base, name) or name in vars(callback)
+        for name in (hook, _OTHER_NAMES.get(hook, hook))
+    )

@@ -74,7 +74,7 @@ class TerminateOnNaN(Callback):
         warnings.warn(
             f"training ended: {self.cause} not finite in {where}; a lower learning rate or smaller "
             f"inputs may help",
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def _find(self) -> tuple[int | None, str | None]:

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 from fastnn import _validate as check
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, overrides
 from fastnn.callbacks.rate import expect_settable_rate
 
 
@@ -75,7 +75,7 @@ class Monitor(Callback):
             warnings.warn(
                 f"{type(self).__name__}: expected {self.monitor!r} in the logs, got "
                 f"{', '.join(logs or {})}",
-                stacklevel=5,
+                stacklevel=6,
             )
             return None
         if np.ndim(found):
@@ -302,8 +302,11 @@ class ModelCheckpoint(Monitor):
 
     @property
     def wants_batches(self) -> bool:
-        """Whether it saves after numbers of batches."""
-        return self.save_freq != "epoch"
+        """Whether it saves after numbers of batches, or a subclass wants them."""
+        return self.save_freq != "epoch" or any(
+            overrides(self, hook, ModelCheckpoint)
+            for hook in ("on_train_batch_begin", "on_train_batch_end")
+        )
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         if self.save_best_only:  # else no key is looked at
@@ -317,6 +320,7 @@ class ModelCheckpoint(Monitor):
             self._save({"epoch": epoch + 1}, logs or {})
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        super().on_train_batch_end(batch, logs)
         self._batches += 1
         if self._batches == self.save_freq:
             self._batches = 0
