@@ -50,6 +50,7 @@ def score(
     model : Sequential
         Built; nothing of it changes.
     x : array_like of shape (n, features)
+        Or (n, a, b, …), where the model flattens it; what is explained is then of that shape too.
     output : int or array_like of n ints, optional
         The output to explain, for all rows or for each; by default the greatest one of each row,
         the class it is predicted to be.
@@ -81,7 +82,7 @@ def gradient(
 
     Returns
     -------
-    ndarray of shape (n, features)
+    ndarray of the shape of `x`
         In the type of the first layer that has one.
     """
     return _Question(model, x, output, logits).gradient()
@@ -106,7 +107,7 @@ def gradient_times_input(
     """
     question = _Question(model, x, output, logits)
     slopes = question.gradient()
-    return question.x.astype(slopes.dtype) * slopes
+    return question.x.reshape(question.shape).astype(slopes.dtype) * slopes
 
 
 def guided_backpropagation(
@@ -148,7 +149,7 @@ def integrated_gradients(
 
     Returns
     -------
-    ndarray of shape (n, features)
+    ndarray of the shape of `x`
         In the type of the first layer that has one.
 
     Notes
@@ -160,19 +161,19 @@ def integrated_gradients(
     steps = check.positive_int(steps, "steps")
     baseline = check.as_real(baseline, "baseline", np.float64)
     question = _Question(model, x, output, logits)
-    end = question.x.astype(np.float64)
     try:
-        start = np.broadcast_to(baseline, end.shape)
+        start = np.broadcast_to(baseline, question.shape)
     except ValueError:
         raise ValueError(
-            f"baseline: expected a number, a row or as many rows as x (shape {end.shape}), "
+            f"baseline: expected a number, a row or as many rows as x (shape {question.shape}), "
             f"got shape {baseline.shape}"
         ) from None
+    end = question.x.astype(np.float64).reshape(question.shape)
     points, shares = np.polynomial.legendre.leggauss(steps)  # on [-1, 1]
     mean = np.zeros_like(end)
     dtype = question.gradient().dtype
     for point, share in zip((points + 1) / 2, shares / 2, strict=True):
-        question.move(start + point * (end - start))
+        question.move((start + point * (end - start)).reshape(question.x.shape))
         mean += share * question.gradient()
     return ((end - start) * mean).astype(dtype)
 
@@ -205,7 +206,8 @@ class _Question:
         logits = check.flag(logits, "logits")
         if not model.built:
             raise ValueError("model: expected a built model; call build(features), fit or predict")
-        self.x = check.as_matrix(x, "x")
+        self.shape = np.shape(x)
+        self.x = check.as_matrix(model.as_rows(x), "x")
         self._twin, layers = twin_of(model)
         if logits and _kernel_of(self._twin.layers[-1]) in _SQUASHING:
             _replace(self._twin.layers[-1], activations.linear)
@@ -231,7 +233,7 @@ class _Question:
         """Of the scores with respect to the inputs, which no two rows share."""
         seed = np.zeros_like(self.outputs)
         seed[np.arange(len(seed)), self.output] = 1
-        return self._twin.backward(seed)
+        return self._twin.backward(seed).reshape(self.shape)
 
 
 def _kernel_of(layer: Layer) -> str | None:

@@ -338,7 +338,7 @@ def check_gradients(
         With a loss. Nothing of it changes, for all happens in a copy of it in float64, which is
         built with initial weights if the model is not built.
     x : array_like of shape (n, features)
-        A few rows are enough.
+        Or (n, a, b, …), where the model flattens it. A few rows are enough.
     y, sample_weight : array_like
         As for `Sequential.fit`.
     step : float, optional
@@ -388,7 +388,7 @@ def check_gradients(
     if max_entries is not None:
         max_entries = check.positive_int(max_entries, "max_entries")
     training = check.flag(training, "training")
-    x = np.array(check.as_matrix(x, "x", np.float64))
+    x = np.array(check.as_matrix(model.as_rows(x), "x", np.float64))
     original, _ = twin_of(model, "float64")
     loss = original.loss
     assert loss is not None

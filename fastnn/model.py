@@ -1045,8 +1045,9 @@ class Sequential:
             features = layer.output_features(features)
         return features
 
-    def _inputs(self, x: Any, name: str = "x", features: int | None = None) -> np.ndarray:
-        """x as a matrix of the model's type; rows of several axes as one, up to a Flatten."""
+    def as_rows(self, x: Any, name: str = "x") -> np.ndarray:
+        """x as numbers, and rows of several axes as one where a `Flatten` comes before any layer
+        that mixes them; `name` is what an error calls it."""
         self._need_layers()
         x = check.as_numbers(x, name)
         if x.ndim > 2:
@@ -1057,6 +1058,11 @@ class Sequential:
                 )
             if any(layer.flattens for layer in self._until_mixed()):
                 x = check.as_rows(x, name)
+        return x
+
+    def _inputs(self, x: Any, name: str = "x", features: int | None = None) -> np.ndarray:
+        """x as a matrix of the model's type; rows of several axes as one, up to a Flatten."""
+        x = self.as_rows(x, name)
         return check.as_matrix(x, name, self._dtypes()[0], self.layers[0].features or features)
 
     def _row_shape(self) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from fastnn.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
-from fastnn.layers import Activation, Dense, Layer
+from fastnn.layers import Activation, Dense, Flatten, Layer
 from fastnn.metrics import ConfusionMatrix
 
 HOOKS = [name for name in vars(Callback) if name.startswith("on_") and "on_batch" not in name]
@@ -694,6 +694,15 @@ def test_gradient_monitor_changes_nothing(rng):
     model = classifier()  # on the plan, which fills no gradients
     model.fit(x, y, callbacks=GradientMonitor(x, y))
     assert not model.layers[0].gradients
+
+
+def test_gradient_monitor_of_pictures(rng):
+    x, y = rng.random((20, 2, 3)), rng.integers(0, 3, 20)
+    layers = [fn.Input((2, 3)), Flatten(), Dense(4, "relu", name="low"), Dense(3, name="top")]
+    model = classifier(layers=layers)
+    pictures, rows = GradientMonitor(x, y), GradientMonitor(x.reshape(20, 6), y)
+    model.fit(x, y, epochs=2, callbacks=[pictures, rows])
+    assert pictures.history == rows.history and list(rows.history) == ["low", "top"]
 
 
 def test_gradient_monitor_shows_vanishing_gradients(rng):

@@ -295,6 +295,29 @@ def test_any_input_that_a_model_takes(function, rng):
         assert expected.dtype == np.float32
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("first", ["input", "relu", "none"])
+def test_pictures(function, first, rng):
+    """A model that flattens its rows is explained in the shape of them, with the same numbers."""
+    below = {"input": [fn.Input((2, 3)), layers.Rescaling(2.0)], "relu": [layers.ReLU()]}
+    flat = [layers.Flatten(), layers.Dense(5, "relu"), layers.Dense(M, "softmax")]
+    model = fn.Sequential([*below.get(first, []), *flat])
+    x = rng.random((N, 2, 3))
+    model.predict(x)
+    found, expected = function(model, x, 1), function(model, x.reshape(N, 6), 1)
+    assert found.shape == ((N,) if function is explain.score else (N, 2, 3))
+    np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+    if function is explain.integrated_gradients:
+        baseline = rng.random((2, 3))
+        found = function(model, x, 1, baseline)
+        np.testing.assert_array_equal(
+            found.reshape(N, 6), function(model, x.reshape(N, 6), 1, baseline.ravel())
+        )
+    if first == "input":
+        with pytest.raises(ValueError, match=r"x: expected rows of shape \(2, 3\), got \(3, 2\)"):
+            function(model, x.reshape(N, 3, 2), 1)
+
+
 @pytest.mark.parametrize(
     "change, kind, text",
     [

@@ -667,6 +667,13 @@ def test_a_poor_step_hides_nothing(step, rng):
     assert failed(check_gradients(model, x, y, step=step)) == ["wrong/bias"]
 
 
+def test_pictures(rng):
+    model = fn.Sequential([fn.Input((2, 3)), layers.Flatten(), layers.Dense(2, "tanh")])
+    model.compile(loss="mse")
+    report = check_gradients(model, rng.random((4, 2, 3)), rng.random((4, 2)))
+    assert report.passed and [row.shape for row in report.rows] == [(6, 2), (2,), (4, 6)]
+
+
 def test_a_loss_that_is_not_finite_fails():
     row = check_at(0, activations.linear, weight=np.inf)
     assert not row.passed and np.isnan(row.difference)

@@ -104,7 +104,8 @@ class GradientMonitor(Callback):
     Parameters
     ----------
     x : array_like of shape (n, features)
-        Examples that are looked at, the same at every epoch.
+        Examples that are looked at, the same at every epoch; or (n, a, b, …), where the model
+        flattens it.
     y : array_like
         Their targets.
     rows : int
@@ -156,7 +157,7 @@ class GradientMonitor(Callback):
         state = _random.generator().bit_generator.state
         try:
             layers = copy.deepcopy(self.model.layers)
-            y: Any = self.x
+            y: Any = self.model.as_rows(self.x)
             gradients, activations = {}, {}
             for layer in layers:
                 y = layer.forward(y, True)
