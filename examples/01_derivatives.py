@@ -87,7 +87,8 @@ numerical = gradients.jacobian(activations.softmax, scores)
 print(f"\n4. softmax of {scores} is {p.round(4)}; its Jacobian:")
 print("   " + str(jacobian.round(4)).replace("\n", "\n   "))
 print(f"   softmax:  largest difference {np.abs(jacobian - numerical).max():.1e}")
-print(f"   its rows sum to {np.abs(jacobian.sum(axis=1)).max():.0e}: softmax sums to 1, whatever z")
+columns = np.abs(jacobian.sum(axis=0)).max()
+print(f"   its columns sum to {columns:.0e}: softmax sums to 1, whatever the scores")
 difference = gradients.sigmoid_jacobian(activations.sigmoid(scores)) - gradients.jacobian(
     activations.sigmoid, scores
 )

@@ -108,6 +108,9 @@ if find_spec("matplotlib"):
     ):
         fn.plotting.decision_boundary(model, x, y, ax=ax)
         ax.set_title(title)
+        handles, names = ax.get_legend_handles_labels()
+        ax.get_legend().remove()  # one below serves all
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
     figure.savefig(picture, dpi=80)
     print(f"\nPicture: {picture}")
 else:

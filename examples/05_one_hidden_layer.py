@@ -7,7 +7,8 @@ of them it comes as near as one likes to any continuous function on a bounded se
    cannot follow the curve; with enough, all that is left of the error on the data is the noise.
 2. Classification: two half moons and two spirals, binary cross-entropy on a single logit.
 
-L-BFGS fits networks as small as those of the curve exactly; Adam with mini-batches fits the others.
+L-BFGS, which looks at all points at every step, suits the few weights and points of the curve;
+Adam with mini-batches fits the others.
 """
 
 import argparse
@@ -99,7 +100,7 @@ if find_spec("matplotlib"):
     for units, prediction in fitted.items():
         axes[0].plot(new, prediction, label=f"{units} unit{'s' * (units > 1)}")
     axes[0].plot(new, curve(new), "--", color="black", label="the curve")
-    axes[0].set_title("regression")
+    axes[0].set(title="regression", xlabel="x", ylabel="y")
     axes[0].legend()
     for ax, (name, (network, points, labels)) in zip(axes[1:], classified.items(), strict=True):
         fn.plotting.decision_boundary(network, points, labels, ax=ax)

@@ -128,7 +128,8 @@ if find_spec("matplotlib"):
     for ax, (name, (function, _, _, *ranges)) in zip(axes, LANDSCAPES.items(), strict=True):
         paths = {racer: found[name][racer][1].path for racer in shown}
         fn.plotting.contour(function, *ranges, paths, levels=6, ax=ax)
-        ax.set(title=name, xlabel="", ylabel="")
+        ax.set(title=name)
+        ax.yaxis.labelpad = 0
         legend = ax.get_legend()
         handles = legend.legend_handles
         legend.remove()

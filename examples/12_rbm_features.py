@@ -38,6 +38,7 @@ def with_shifts(x, y):
 
 # ---- without labels --------------------------------------------------------------------------
 
+fn.set_random_seed(0)  # of the initial weights of the regressions below
 rbm = fn.BernoulliRBM(n_components=100, learning_rate=0.06, n_iter=15, random_state=0)
 rbm.fit(x_train)
 print(f"{rbm.n_components} hidden units learnt from {len(x_train)} pictures without labels")

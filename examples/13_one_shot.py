@@ -76,8 +76,8 @@ if find_spec("matplotlib"):
     from matplotlib import pyplot
 
     def plane(points):
-        """The two directions in which points differ most (principal components)."""
-        return points @ np.linalg.eigh(np.cov(points.T))[1][:, -2:]
+        """The two directions in which points differ most: the first two principal components."""
+        return points @ np.linalg.eigh(np.cov(points.T))[1][:, :-3:-1]
 
     pair = (4, 5)
     figure, axes = pyplot.subplots(1, 2, figsize=(8, 4), layout="constrained")
@@ -87,8 +87,8 @@ if find_spec("matplotlib"):
         ax.plot(*plane(points)[~np.isin(y, pair)][::15].T, ".", color="0.85", label="the others")
         for digit in pair:
             ax.plot(*plane(points)[y == digit][::5].T, ".", label=f"{digit}, never trained on")
-        ax.set(title=name, xticks=[], yticks=[])
-    axes[0].legend()
+        ax.set(title=name, xticks=[], yticks=[], xlabel="component 1", ylabel="component 2")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(picture, dpi=80)
     print(f"\nPicture: {picture}")
 else:

@@ -1,13 +1,14 @@
 """An autoencoder: 64 pixels through a few numbers and back, against principal components.
 
 The network learns to return its input, y = x, through a bottleneck of k units. What it must keep
-there is a code of k numbers. A linear one, ``x W V``, can do no better than the k principal
-components (P. Baldi and K. Hornik, Neural networks and principal component analysis, 1989), and
-L-BFGS finds just those. Hidden layers with relu on both sides bend the k-dimensional plane to
-where the digits are, and lose less.
+there is a code of k numbers. A linear one, ``x W V``, can do no better on what it is fitted to than
+the k principal components (P. Baldi and K. Hornik, Neural networks and principal component
+analysis, 1989), and L-BFGS finds their plane. Hidden layers with relu on both sides bend that plane
+to where the digits are, and lose less.
 
 The error is the mean square of the difference of a pixel in [0, 1], on digits that nothing was
-fitted to. Errors of principal components are computed from the singular value decomposition.
+fitted to: there a linear one is as good as the components but for the last digit. Errors of
+principal components are computed from the singular value decomposition.
 """
 
 import argparse
@@ -88,7 +89,7 @@ if find_spec("matplotlib"):
     codes = encoders[2].predict(x_test)
     for digit in range(10):
         axes[3].plot(*codes[y_test == digit].T, ".", color=f"C{digit}", label=digit)
-    axes[3].set(title="codes of 2", xticks=[], yticks=[])
+    axes[3].set(title="codes of 2", xticks=[], yticks=[], xlabel="unit 1", ylabel="unit 2")
     axes[3].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     figure.get_layout_engine().set(wspace=0.06)
     figure.savefig(picture, dpi=80)
