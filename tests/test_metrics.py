@@ -52,8 +52,8 @@ def test_by_hand():
     one_hot = np.eye(3)[[1, 0, 2, 2]]
     assert evaluate(CategoricalAccuracy(), (one_hot, y_pred)) == 0.75
     assert evaluate(BinaryAccuracy(), ([1, 1, 0, 0], [0.98, 1, 0, 0.6])) == 0.75
-    assert evaluate(BinaryAccuracy(0.7), ([1, 1, 0, 0], [0.98, 1, 0, 0.6])) == 1
-    assert evaluate(BinaryAccuracy(0), ([1, 0], [[2.5], [-1.0]])) == 1
+    assert evaluate(BinaryAccuracy(threshold=0.7), ([1, 1, 0, 0], [0.98, 1, 0, 0.6])) == 1
+    assert evaluate(BinaryAccuracy(threshold=0), ([1, 0], [[2.5], [-1.0]])) == 1
     assert evaluate(BinaryAccuracy(), ([[1, 0], [1, 1]], [[1, 1], [0.5, 0.6]])) == 0.5
     assert evaluate(Accuracy(), ([1, 2, 3, 4], [0, 2, 3, 4])) == 0.75
     assert evaluate(MeanSquaredError(), ([[0, 1], [0, 0]], [[1, 1], [0, 3]])) == 2.5
@@ -120,6 +120,10 @@ KERAS = [
     (AUC(7, curve="PR", summation_method="majoring"), (BINARY, SCORES, WEIGHTS), 0.54845250),
     (AUC(thresholds=[0.6, 0.2]), (BINARY, SCORES), 0.72),
     (AUC(from_logits=True), (BINARY, np.log(SCORES / (1 - SCORES))), 0.7),
+    (metrics.TruePositives(), (BINARY, SCORES), 2),
+    (metrics.TrueNegatives(), (BINARY, SCORES, WEIGHTS), 5),
+    (metrics.FalsePositives([0.7, 0.3]), (BINARY, SCORES, WEIGHTS), [0, 6]),
+    (metrics.FalseNegatives(0.3), (BINARY, SCORES, WEIGHTS), 2),
     (Precision(), (BINARY, SCORES), 0.66666669),
     (Precision([0.7, 0.3, 0.5]), (BINARY, SCORES, WEIGHTS), [1, 0.31428573, 0.29411766]),
     (Recall(), (BINARY, SCORES), 0.4),
@@ -160,7 +164,9 @@ KERAS = [
         (BINARY, 4 * SCORES[:, None] - 2, WEIGHTS),
         0.70904827,
     ),
+    (metrics.BinaryCrossentropy(label_smoothing=0.2), (BINARY, SCORES[:, None]), 0.63784581),
     (metrics.CategoricalCrossentropy(), (ONE_HOT, SHARES), 0.87481177),
+    (metrics.CategoricalCrossentropy(label_smoothing=0.3), (ONE_HOT, SHARES), 0.97153729),
     (metrics.SparseCategoricalCrossentropy(from_logits=True), (LABELS, SHARES), 1.00291085),
 ]
 
@@ -409,9 +415,9 @@ def test_get():
     }.items():
         metric = metrics.get(name)
         assert type(metric) is cls and metric.name == name
-    metric = BinaryAccuracy(0.25, name="b")
+    metric = BinaryAccuracy("b", 0.25)
     assert metrics.get(metric) is metric
-    assert metrics.get(metric.identifier()).get_config() == {"threshold": 0.25, "name": "b"}
+    assert metrics.get(metric.identifier()).get_config() == {"name": "b", "threshold": 0.25}
     assert metrics.get(MeanSquaredError).name == "mean_squared_error"
     with pytest.raises(ValueError, match="did you mean 'accuracy'"):
         metrics.get("acuracy")
@@ -440,7 +446,7 @@ def test_accuracy_fits_the_loss():
 def test_names_fit_a_loss_on_logits():
     loss = losses.BinaryCrossentropy(from_logits=True)
     y_true, logits = [1, 0, 1, 1], [0.2, -0.2, -3.0, 4.0]
-    for name in ("precision", "recall", "auc", "binary_accuracy", "binary_crossentropy"):
+    for name in ("precision", "recall", "true_positives", "false_negatives", "auc", "binary_accuracy", "binary_crossentropy"):
         on_logits = evaluate(metrics.get(name, loss), (y_true, np.reshape(logits, (4, 1))))
         share = 1 / (1 + np.exp(-np.reshape(logits, (4, 1))))
         on_shares = evaluate(metrics.get(name, losses.BinaryCrossentropy()), (y_true, share))
@@ -456,7 +462,7 @@ def test_every_name_is_its_metric():
         if name not in ("acc", "accuracy", "mae", "mse", "mape", "rmse"):
             assert metrics.get(cls).name == name
             assert cls.__name__ in metrics.__all__
-        lower = any(part in cls().name for part in ("error", "crossentropy"))
+        lower = any(part in cls().name for part in ("error", "crossentropy", "false"))
         expected = None if cls is ConfusionMatrix else "down" if lower else "up"
         assert cls.direction == expected
 
@@ -567,6 +573,11 @@ def test_errors(metric, batch, message):
     "make, message",
     [
         (lambda: TopKCategoricalAccuracy(0), "k: expected a positive integer, got 0"),
+        (lambda: metrics.TruePositives([]), "thresholds: expected at least one number, got none"),
+        (
+            lambda: metrics.BinaryCrossentropy(label_smoothing=2),
+            "label_smoothing: expected a number in [0, 1], got 2",
+        ),
         (lambda: Precision([]), "thresholds: expected at least one number, got none"),
         (lambda: Precision(class_id=-1), "class_id: expected a non-negative integer, got -1"),
         (lambda: AUC(1), "num_thresholds: expected at least 2, got 1"),
@@ -582,3 +593,9 @@ def test_errors_of_arguments(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value).startswith(message)
+
+
+def test_a_name_is_a_string():
+    for make in (lambda: BinaryAccuracy(0.5), lambda: AUC(name=3)):
+        with pytest.raises(TypeError, match="name: expected a string, got "):
+            make()

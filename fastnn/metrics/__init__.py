@@ -29,7 +29,18 @@ from fastnn.metrics.accuracy import (
     accuracy,
 )
 from fastnn.metrics.base import MeanMetric, Metric
-from fastnn.metrics.confusion import AUC, ConfusionMatrix, F1Score, FBetaScore, Precision, Recall
+from fastnn.metrics.confusion import (
+    AUC,
+    ConfusionMatrix,
+    F1Score,
+    FalseNegatives,
+    FalsePositives,
+    FBetaScore,
+    Precision,
+    Recall,
+    TrueNegatives,
+    TruePositives,
+)
 from fastnn.metrics.errors import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -54,6 +65,8 @@ __all__ = [
     "CosineSimilarity",
     "F1Score",
     "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
     "MeanMetric",
@@ -69,6 +82,8 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "SparseTopKCategoricalAccuracy",
     "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
     "get",
 ]
 
@@ -83,6 +98,8 @@ _METRICS: dict[str, Callable[..., Metric]] = {
     "confusion_matrix": ConfusionMatrix,
     "cosine_similarity": CosineSimilarity,
     "f1_score": F1Score,
+    "false_negatives": FalseNegatives,
+    "false_positives": FalsePositives,
     "fbeta_score": FBetaScore,
     "mae": MeanAbsoluteError,
     "mape": MeanAbsolutePercentageError,
@@ -99,6 +116,8 @@ _METRICS: dict[str, Callable[..., Metric]] = {
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
     "top_k_categorical_accuracy": TopKCategoricalAccuracy,
+    "true_negatives": TrueNegatives,
+    "true_positives": TruePositives,
 }
 
 _BUILT_IN = frozenset(_METRICS.values()) | {Accuracy, OnLabels, OnOutputs}
@@ -152,7 +171,7 @@ def expect_targets(metric: Metric, y_true: np.ndarray, outputs: int) -> None:
 def _on_logits(metric: Metric) -> Metric:
     """Return the metric of its kind that takes logits."""
     kind: Any = type(metric)
-    if isinstance(metric, (Precision, Recall)):
+    if hasattr(metric, "thresholds") and not isinstance(metric, AUC):
         return kind(thresholds=0.0)
     if isinstance(metric, BinaryAccuracy):
         return kind(threshold=0.0)

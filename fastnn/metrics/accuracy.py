@@ -30,7 +30,7 @@ class BinaryAccuracy(MeanMetric):
 
     direction = "up"
 
-    def __init__(self, threshold: float = 0.5, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
         super().__init__(name)
         self.threshold = check.number(threshold, "threshold")
 

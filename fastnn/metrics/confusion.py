@@ -95,13 +95,7 @@ class _AtThresholds(_Counts):
         self.thresholds = thresholds
         self.top_k = None if top_k is None else check.positive_int(top_k, "top_k")
         self.class_id = None if class_id is None else check.non_negative_int(class_id, "class_id")
-        if thresholds is None:
-            levels = np.array([0.5 if top_k is None else -np.inf])
-        else:
-            several = thresholds if isinstance(thresholds, Sequence) else [thresholds]
-            levels = np.array([check.number(t, "thresholds") for t in several])
-            if not levels.size:
-                raise ValueError("thresholds: expected at least one number, got none")
+        levels = _levels(thresholds, 0.5 if top_k is None else -np.inf)
         self._start(levels, self.top_k, self.class_id)
 
 
@@ -133,6 +127,56 @@ class Recall(_AtThresholds):
 
     def result(self) -> Any:
         return scalar(ratio(self.true_positives, self.true_positives + self.false_negatives))
+
+
+class _Count(_Counts):
+    """A plain count at one threshold or at several."""
+
+    def __init__(
+        self, thresholds: float | Sequence[float] | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(name)
+        self.thresholds = thresholds
+        self._start(_levels(thresholds, 0.5), None, None)
+
+
+class TruePositives(_Count):
+    """How many outputs above a threshold should be: by weight, if rows have weights.
+
+    Parameters
+    ----------
+    thresholds : float or sequence of float, optional
+        0.5 by default, 0 for logits where `Precision` takes it; with a sequence the result is an
+        array.
+    """
+
+    def result(self) -> Any:
+        return scalar(self.true_positives)
+
+
+class TrueNegatives(_Count):
+    """How many outputs not above a threshold should not be; see `TruePositives`."""
+
+    def result(self) -> Any:
+        return scalar(self.true_negatives)
+
+
+class FalsePositives(_Count):
+    """How many outputs above a threshold should not be; see `TruePositives`."""
+
+    direction = "down"
+
+    def result(self) -> Any:
+        return scalar(self.false_positives)
+
+
+class FalseNegatives(_Count):
+    """How many outputs not above a threshold should be; see `TruePositives`."""
+
+    direction = "down"
+
+    def result(self) -> Any:
+        return scalar(self.false_negatives)
 
 
 class AUC(_Counts):
@@ -361,6 +405,17 @@ class ConfusionMatrix(Metric):
 
     def reset_state(self) -> None:
         self._counts = None
+
+
+def _levels(thresholds: float | Sequence[float] | None, default: float) -> np.ndarray:
+    """Return one threshold or several as a vector."""
+    if thresholds is None:
+        return np.array([default])
+    several = thresholds if isinstance(thresholds, Sequence) else [thresholds]
+    levels = np.array([check.number(t, "thresholds") for t in several])
+    if not levels.size:
+        raise ValueError("thresholds: expected at least one number, got none")
+    return levels
 
 
 def _keep_highest(y_pred: np.ndarray, k: int) -> np.ndarray:

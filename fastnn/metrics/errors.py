@@ -173,16 +173,33 @@ class _Crossentropy(MeanMetric):
 
     def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> ArrayLike:
         loss: Any = self._loss
-        return loss(from_logits=self.from_logits, reduction="none")(y_true, y_pred)
+        return loss(reduction="none", **self._arguments())(y_true, y_pred)
+
+    def _arguments(self) -> dict[str, Any]:
+        """What the loss takes beside its reduction."""
+        return {"from_logits": self.from_logits}
 
 
-class BinaryCrossentropy(_Crossentropy):
+class _SmoothedCrossentropy(_Crossentropy):
+    """A cross-entropy whose targets may be smoothed, as those of the loss."""
+
+    def __init__(
+        self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__(name, from_logits)
+        self.label_smoothing = check.fraction(label_smoothing, "label_smoothing", closed=True)
+
+    def _arguments(self) -> dict[str, Any]:
+        return super()._arguments() | {"label_smoothing": self.label_smoothing}
+
+
+class BinaryCrossentropy(_SmoothedCrossentropy):
     """The mean of `fastnn.losses.BinaryCrossentropy` over rows."""
 
     _loss = losses.BinaryCrossentropy
 
 
-class CategoricalCrossentropy(_Crossentropy):
+class CategoricalCrossentropy(_SmoothedCrossentropy):
     """The mean of `fastnn.losses.CategoricalCrossentropy` over rows."""
 
     _loss = losses.CategoricalCrossentropy
