@@ -15,13 +15,6 @@ from fastnn._layer import Layer
 LEAST_DEVIATION = 1e-7
 
 
-def _last_axis(axis: Any) -> int:
-    """Return `axis` if it is that of the features, the only one that can be normalised."""
-    if axis not in (-1, 1):
-        raise ValueError(f"axis: expected -1 or 1, the features, got {axis!r}")
-    return int(axis)
-
-
 class _Trained(Layer):
     """What batch and layer normalization share: gamma and beta."""
 
@@ -41,7 +34,7 @@ class _Trained(Layer):
     ) -> None:
         super().__init__(name, dtype)
         self.trainable = check.flag(trainable, "trainable")
-        self.axis = _last_axis(axis)
+        self.axis = check.last_axis(axis, "axis")
         self.epsilon = check.non_negative_rate(epsilon, "epsilon")
         self.center = check.flag(center, "center")
         self.scale = check.flag(scale, "scale")
@@ -275,8 +268,8 @@ class Normalization(Layer):
 
     Parameters
     ----------
-    axis : int
-        -1 or 1, that of the features.
+    axis : int or None
+        -1 or 1, that of the features; None for one mean and one variance of all numbers.
     mean, variance : float or array_like of shape (K,), optional
         Both or neither. Without them, `adapt` finds them; until then they are 0 and 1.
     name, dtype
@@ -293,14 +286,14 @@ class Normalization(Layer):
 
     def __init__(
         self,
-        axis: int = -1,
+        axis: int | None = -1,
         mean: ArrayLike | None = None,
         variance: ArrayLike | None = None,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__(name, dtype)
-        self.axis = _last_axis(axis)
+        self.axis = None if axis is None else check.last_axis(axis, "axis")
         if (mean is None) != (variance is None):
             raise ValueError(
                 f"mean, variance: expected both or neither, got {mean!r} and {variance!r}"
@@ -328,6 +321,7 @@ class Normalization(Layer):
         Parameters
         ----------
         data : array_like of shape (n, K)
+            With ``axis=None`` also (n, a, b, …), or (n,) for a single column.
 
         Raises
         ------
@@ -336,8 +330,14 @@ class Normalization(Layer):
         """
         if self.mean is not None:
             raise ValueError(f"{self.name}: expected no adapt, for mean and variance were given")
+        if self.axis is None:
+            data = check.as_numbers(data, "data")
+            data = data[:, None] if data.ndim == 1 else check.as_rows(data, "data")
         x = check.as_matrix(data, "data", np.float64, self.features)
-        mean, variance = x.mean(axis=0), x.var(axis=0)
+        if self.axis is None:
+            mean, variance = (np.full(x.shape[1], value) for value in (x.mean(), x.var()))
+        else:
+            mean, variance = x.mean(axis=0), x.var(axis=0)
         found = [check.as_real(v, "data", self.dtype) for v in (mean, variance)]
         self.build(x.shape[1])
         self.weights["mean"][...], self.weights["variance"][...] = found

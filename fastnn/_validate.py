@@ -389,7 +389,7 @@ def proper_fraction(value: Any, name: str) -> float:
 
 def last_axis(value: Any, name: str) -> int:
     """Return `value` if it is the last axis of a matrix, -1 or 1."""
-    if isinstance(value, (bool, np.bool_)) or value not in (-1, 1):
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value not in (-1, 1):
         raise ValueError(f"{name}: expected the last axis, -1 or 1, got {value!r}")
     return int(value)
 

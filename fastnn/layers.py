@@ -390,10 +390,21 @@ class Tanh(Activation):
 
 
 class Softmax(Activation):
-    """Applies ``exp(x) / sum(exp(x))`` to each row."""
+    """Applies ``exp(x) / sum(exp(x))`` to each row.
 
-    def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
+    Parameters
+    ----------
+    axis : int
+        -1 or 1, that of the features.
+    name, dtype
+        See `Layer`.
+    """
+
+    def __init__(
+        self, axis: int = -1, name: str | None = None, dtype: DTypeLike | None = None
+    ) -> None:
         super().__init__("softmax", name, dtype)
+        self.axis = check.last_axis(axis, "axis")
 
 
 class PReLU(Layer):

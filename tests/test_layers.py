@@ -206,6 +206,7 @@ def test_input_errors():
             ValueError,
             "shape: expected at least one side, as (features,), got ()",
         ),
+        (lambda: Softmax(axis=0), ValueError, "axis: expected the last axis, -1 or 1, got 0"),
         (lambda: Input((8, 0)), ValueError, "shape: expected a positive integer, got 0"),
         (lambda: Input(0), ValueError, "shape: expected a positive integer, got 0"),
         (lambda: Input(3).forward(np.ones((1, 4))), ValueError, "x: expected 3 features, got 4"),
@@ -234,7 +235,7 @@ def test_config():
     assert config["activation"] == "relu" and config["units"] == 3
     again = Dense.from_config(config)
     assert again.get_config() == config and again.activation is first.activation
-    assert repr(Softmax("p")) == "Softmax(name='p', dtype=None)"
+    assert repr(Softmax(name="p")) == "Softmax(axis=-1, name='p', dtype=None)"
     assert [layer.kernel_name for layer in (first, Input(1), Activation("relu"), ReLU())] == [
         "dense",
         "input",

@@ -446,7 +446,15 @@ def test_accuracy_fits_the_loss():
 def test_names_fit_a_loss_on_logits():
     loss = losses.BinaryCrossentropy(from_logits=True)
     y_true, logits = [1, 0, 1, 1], [0.2, -0.2, -3.0, 4.0]
-    for name in ("precision", "recall", "true_positives", "false_negatives", "auc", "binary_accuracy", "binary_crossentropy"):
+    for name in (
+        "precision",
+        "recall",
+        "true_positives",
+        "false_negatives",
+        "auc",
+        "binary_accuracy",
+        "binary_crossentropy",
+    ):
         on_logits = evaluate(metrics.get(name, loss), (y_true, np.reshape(logits, (4, 1))))
         share = 1 / (1 + np.exp(-np.reshape(logits, (4, 1))))
         on_shares = evaluate(metrics.get(name, losses.BinaryCrossentropy()), (y_true, share))

@@ -274,10 +274,24 @@ def test_constant_columns_are_zero_after_adapt(rng):
     np.testing.assert_array_equal(outputs, model(x + 1))
 
 
+def test_one_mean_for_all_numbers(rng):
+    x = rng.normal(3, 2, (20, 3, 4))
+    for data in (x, x.reshape(20, 12), x.ravel()):
+        layer = Normalization(axis=None, dtype="float64")
+        layer.adapt(data)
+        assert [len(w) for w in layer.weights.values()] == [1 if data.ndim == 1 else 12] * 2
+        y = layer(data.reshape(len(data), -1))
+        np.testing.assert_allclose(y.ravel(), (x.ravel() - x.mean()) / x.std(), rtol=1e-12)
+    model = fn.Sequential([fn.Input(1), layer, Dense(1, dtype="float64")])
+    assert not model.obstacles() and Normalization.from_config(layer.get_config()).axis is None
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: BatchNormalization(axis=0), "axis: expected -1 or 1, the features, got 0"),
+        (lambda: BatchNormalization(axis=0), "axis: expected the last axis, -1 or 1, got 0"),
+        (lambda: LayerNormalization(axis=True), "axis: expected the last axis, -1 or 1, got True"),
+        (lambda: Normalization(axis=np.arange(2)), "axis: expected the last axis, -1 or 1, got ar"),
         (lambda: BatchNormalization(momentum=1.5), "momentum: expected a number in [0, 1]"),
         (lambda: BatchNormalization(epsilon=-1), "epsilon: expected a non-negative number"),
         (lambda: LayerNormalization(epsilon=-1), "epsilon: expected a non-negative number"),
