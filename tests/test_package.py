@@ -11,11 +11,13 @@ import inspect
 import json
 import os
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastnn as fn
@@ -104,6 +106,43 @@ def test_package_files():
     files = importlib.resources.files("fastnn")
     for name in ("py.typed", "_core.pyi", "data/digits.npz", "data/README.md"):
         assert files.joinpath(name).is_file(), name
+
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_code_of_the_readme_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    ten_lines, by_hand = blocks
+    names = {}
+    exec(ten_lines, names)
+    printed = capsys.readouterr().out
+    assert "'accuracy': 0.9" in printed
+    # What it takes for granted.
+    names |= {"x": np.ones((5, 3)), "dy": np.ones((5, 32)), "optimizer": fn.optimizers.Adam()}
+    names |= {"a": np.ones((2, 3)), "b": np.ones((4, 3))}
+    exec(by_hand, names)
+    assert names["y"].shape == (5, 32) and names["dx"].shape == (5, 3)
+
+
+def test_what_the_readme_names_exists():
+    text = README.read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([a-z ]+) \| (.*) \|$", text, re.MULTILINE))
+    for name in rows["layers"].split(", "):
+        assert hasattr(fn.layers, name), name
+    for name in re.sub(r" \([^)]*\)", "", rows["activations"]).split(", "):
+        fn.activations.get(name)
+    named = set(re.findall(r"\w+", rows["layers"]))
+    assert named == set(fn.layers.__all__) - {"Layer"}
+    folder = README.parent
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (folder / link).exists(), link
+    parts = text[text.index("## What's where") : text.index("## Settings")]
+    files = re.findall(r"`([\w/]+\.(?:py|pyx))`", parts)
+    for file in files:
+        assert (folder / file).is_file() or (folder / "fastnn" / file).is_file(), file
+    here = {path.name for path in (folder / "fastnn").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert here <= {Path(file).name for file in files}
 
 
 def test_console_script():
