@@ -58,7 +58,8 @@ class BernoulliRBM(Part):
     intercept_hidden_ : ndarray of shape (H,)
     intercept_visible_ : ndarray of shape (F,)
     h_samples_ : ndarray of shape (batch_size, H)
-        Hidden units of the persistent chains.
+        Hidden units of the persistent chains. They stay as many as `fit` or the first `partial_fit`
+        made them.
     n_features_in_ : int
         F.
 
@@ -154,6 +155,9 @@ class BernoulliRBM(Part):
             self.intercept_visible_ = visible
             if not hasattr(self, "h_samples_"):
                 self._start_chains()
+            self.h_samples_ = check.as_matrix(
+                self.h_samples_, "h_samples_", self.dtype, len(hidden)
+            )
         else:
             X = check.as_probabilities(X, "X", self.dtype)
             self._start(X.shape[1])
@@ -176,7 +180,7 @@ class BernoulliRBM(Part):
     def _learn(self, X: np.ndarray, rows: np.ndarray, scratch: _Scratch) -> None:
         """Make one update from these rows of X."""
         n = len(rows)
-        chains = self.batch_size if self.persistent else n
+        chains = len(self.h_samples_) if self.persistent else n
         # Data above, chains below: one product serves both wherever they meet the same weights.
         visible, hidden = scratch.visible[: n + chains], scratch.hidden[: n + chains]
         np.take(X, rows, axis=0, out=visible[:n], mode="clip")
@@ -394,7 +398,7 @@ class _Scratch:
 
     def __init__(self, rbm: BernoulliRBM, rows: int) -> None:
         units, features = rbm.components_.shape
-        chains = rbm.batch_size if rbm.persistent else rows
+        chains = len(rbm.h_samples_) if rbm.persistent else rows
         total = rows + chains
         self.visible = np.empty((total, features), rbm.dtype)
         self.hidden = np.empty((total, units), rbm.dtype)

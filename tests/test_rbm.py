@@ -255,6 +255,18 @@ def test_copy_goes_on_alike():
     np.testing.assert_array_equal(flat(copy.partial_fit(x)), flat(rbm.partial_fit(x)))
 
 
+def test_settings_changed_between_updates():
+    x = np.eye(6)
+    rbm = BernoulliRBM(3, batch_size=4, n_iter=1, random_state=0).fit(x)
+    rbm.batch_size, rbm.k, rbm.dtype = 9, 2, "float64"
+    rbm.partial_fit(x)
+    assert rbm.components_.dtype == rbm.h_samples_.dtype == np.float64
+    assert rbm.h_samples_.shape == (4, 3) and np.isin(rbm.h_samples_, (0, 1)).all()
+    rbm.h_samples_ = np.zeros((4, 2))
+    with pytest.raises(ValueError, match="^h_samples_: expected 3 features, got 2"):
+        rbm.partial_fit(x)
+
+
 def test_partial_fit_starts_as_fit_does():
     x = digits()[:10]
     rbm = BernoulliRBM(5, n_iter=0, random_state=0)
