@@ -95,6 +95,8 @@ class BernoulliRBM(Part):
         )
         self.dtype = check.as_dtype(dtype).name
 
+    h_samples_: np.ndarray
+
     # ---- training ----------------------------------------------------------------------------
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
