@@ -92,12 +92,18 @@ def load_model(path: Path, custom_objects: Mapping[str, Any] | None = None) -> S
 
     Raises
     ------
+    TypeError
+        If `path` or `custom_objects` is none.
     OSError
         If there is no such file, or it cannot be read.
     ValueError
         If it is not a whole file of fastnn's, or one of a newer format, or holds a part that is
         neither known nor in `custom_objects`.
     """
+    if custom_objects is not None and not isinstance(custom_objects, Mapping):
+        raise TypeError(
+            f"custom_objects: expected a mapping of names, got {type(custom_objects).__name__}"
+        )
     header, arrays = _read(path)
     if "model" not in header:
         raise ValueError(

@@ -780,6 +780,11 @@ def test_unknown_parts_of_ones_own(x, y, path):
     }.items():
         known = {name: part for name, part in OWN.items() if name != missing}
         raises(lambda known=known: fn.load_model(path, known), ValueError, message)
+    raises(
+        lambda: fn.load_model(path, [Scale]),
+        TypeError,
+        "custom_objects: expected a mapping of names, got list",
+    )
     near = {**OWN, "Scales": Scale}
     del near["Scale"]
     with pytest.raises(ValueError, match="did you mean 'Scales'"):
