@@ -156,23 +156,31 @@ def _revived(
 def _expect_weights(
     config: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: Path
 ) -> None:
-    """Raise if a Dense layer is larger than the file: no memory may hold what is not there."""
+    """Raise if a layer is larger than the file: no memory may hold what is not there."""
     found = sum(array.size for key, array in arrays.items() if key.startswith("layers/"))
     features = config["features"]
     for i, data in enumerate(config["layers"]):
+        name, settings = data["class_name"], data["config"]
         if data.get("custom"):  # nobody knows how many features it has
             features = None
-        elif data["class_name"] == "Input":
-            shape = data["config"]["shape"]
+        elif name == "Input":
+            shape = settings["shape"]
             features = shape if isinstance(shape, int) else math.prod(shape)
-        elif data["class_name"] == "Dense":
-            units = data["config"]["units"]
-            if features is not None and features * units > found:
-                raise ValueError(
-                    f"{os.fspath(path)}: layers[{i}]: expected at most {found} weights, "
-                    f"got {features} * {units}"
-                )
-            features = None if features is None else units
+        if features is None:
+            continue
+        columns = {
+            "Dense": settings.get("units"),
+            "BatchNormalization": 2,
+            "LayerNormalization": settings.get("center", 0) + settings.get("scale", 0),
+            "PReLU": 1,
+        }.get(name, 0)  # of as many weights as there are features
+        if features * columns > found:
+            raise ValueError(
+                f"{os.fspath(path)}: layers[{i}]: expected at most {found} weights, "
+                f"got {features} * {columns}"
+            )
+        if name == "Dense":
+            features = columns
 
 
 def save_weights(model: Sequential, path: Path) -> None:

@@ -650,6 +650,13 @@ HEADER = "{path}: expected a header as save writes it, got one with"
             lambda h: h["model"]["layers"][0]["config"].update(shape=[10**4, 10**5]),
             "{path}: layers[1]: expected at most 67 weights, got 1000000000 * 8",
         ),
+        (
+            lambda h: (
+                h["model"]["layers"][1].update(class_name="PReLU", config={})
+                or h["model"]["layers"][0]["config"].update(shape=10**10)
+            ),
+            "{path}: layers[1]: expected at most 67 weights, got 10000000000 * 1",
+        ),
         # What is nested deeper than Python goes.
         (lambda h: h["model"].update(layers=nested(300)), HEADER),
     ],
