@@ -26,11 +26,13 @@ from fastnn import (  # isort: skip
     layers,
     losses,
     metrics,
+    models,
     optimizers,
     plotting,
     reference,
     regularizers,
     schedules,
+    utils,
 )
 from fastnn.io import load_model
 from fastnn.layers import Input
@@ -56,6 +58,7 @@ __all__ = [
     "losses",
     "metrics",
     "minimize",
+    "models",
     "num_threads",
     "optimizers",
     "plotting",
@@ -65,4 +68,5 @@ __all__ = [
     "set_num_threads",
     "set_random_seed",
     "show_config",
+    "utils",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -21,6 +23,29 @@ _names_given: Counter[str] = Counter()
 # Every build, forward and backward, of a built-in layer or a user's, runs inside a guard that
 # checks what goes in and what comes out, so that a layer's own code is its formula and no more.
 # A call through super() passes: its caller has been checked.
+
+
+def _guard_init(init: Callable[..., None]) -> Callable[..., None]:
+    """Take what Keras scripts tell a first layer in place of an `Input`, and build it for that."""
+    if inspect.signature(init).parameters.keys() & {"input_shape", "input_dim"}:
+        return init  # the class has a use of its own for it
+
+    @functools.wraps(init)
+    def guarded(
+        self: Layer, *arguments: Any, input_shape: Any = None, input_dim: Any = None, **named: Any
+    ) -> None:
+        init(self, *arguments, **named)
+        if input_shape is None and input_dim is None:
+            return
+        if input_shape is not None and input_dim is not None:
+            raise ValueError("input_shape, input_dim: expected one of them, got both")
+        name = "input_dim" if input_shape is None else "input_shape"
+        sides = (input_dim,) if input_shape is None else input_shape
+        if not isinstance(sides, (tuple, list)) or not sides:
+            raise ValueError(f"{name}: expected a shape as (features,), got {sides!r}")
+        self.build(math.prod(check.positive_int(side, name) for side in sides))
+
+    return guarded
 
 
 def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
@@ -148,6 +173,9 @@ class Layer(Part):
 
     Notes
     -----
+    Every layer takes ``input_shape=(…)`` or ``input_dim=…`` too, for the sake of scripts, and is
+    built for so many inputs at once; `Input` says the same.
+
     Between `forward` and `backward` a layer keeps references to its input and output, not copies:
     change neither in between.
     """
@@ -163,6 +191,7 @@ class Layer(Part):
     flattens = False
     follows = False
 
+    @_guard_init
     def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
         self.name = _automatic_name(type(self)) if name is None else str(name)
         self.dtype: str | None = None
@@ -184,6 +213,7 @@ class Layer(Part):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for method, guard in (
+            ("__init__", _guard_init),
             ("build", _guard_build),
             ("forward", _guard_forward),
             ("backward", _guard_backward),

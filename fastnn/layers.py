@@ -101,6 +101,9 @@ class Input(Layer):
         return dy
 
 
+InputLayer = Input  # as Keras names the layer that its function Input makes
+
+
 class ActivityRegularization(Layer):
     """Passes its inputs on, and adds to the loss what they cost.
 

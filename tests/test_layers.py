@@ -483,6 +483,31 @@ def test_flatten_by_hand(rng):
         flatten(x[:, :, :4])
 
 
+def test_a_first_layer_may_say_how_many_inputs():
+    class Mine(Layer):
+        def __init__(self, input_dim, **kwargs):
+            super().__init__(**kwargs)
+            self.input_dim = input_dim
+
+    model = fn.Sequential([Dense(4, "relu", input_shape=(3,)), Dense(2)])
+    assert model.built and model.input_shape == (None, 3)
+    assert "input_shape" not in model.layers[0].get_config()
+    assert Dense(4, input_dim=5).features == 5 and Flatten(input_shape=[2, 3]).features == 6
+    assert Dense(4).features is None and Mine(7).features is None and Mine(7).input_dim == 7
+    for arguments, message in (
+        ({"input_shape": 3}, "input_shape: expected a shape as (features,), got 3"),
+        ({"input_shape": ()}, "input_shape: expected a shape as (features,), got ()"),
+        ({"input_shape": (0,)}, "input_shape: expected a positive integer, got 0"),
+        ({"input_dim": -1}, "input_dim: expected a positive integer, got -1"),
+        ({"input_dim": 1, "input_shape": (1,)}, "input_shape, input_dim: expected one of them"),
+    ):
+        with pytest.raises(ValueError) as error:
+            Dense(4, **arguments)
+        assert str(error.value).startswith(message)
+    with pytest.raises(TypeError):
+        Dense(4, input_sape=(3,))
+
+
 def test_weights_as_a_list():
     layer = Dense(2)
     with pytest.raises(ValueError, match="expected a built layer; call build"):
