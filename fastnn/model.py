@@ -25,7 +25,14 @@ from fastnn.layers import Dense, Input, Layer
 from fastnn.memory import Parameters
 from fastnn.metrics import expect_targets
 from fastnn.metrics import get as get_metric
-from fastnn.plan import CompiledPlan, Examples, Network, counted_by_kernel, loss_kernel
+from fastnn.plan import (
+    CompiledPlan,
+    Examples,
+    LossKernel,
+    Network,
+    counted_by_kernel,
+    loss_kernel,
+)
 from fastnn.progress import Progress
 
 __all__ = ["Sequential"]
@@ -75,6 +82,7 @@ class Sequential:
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
         self.metrics: list[metrics.Metric] = []
+        self.weighted_metrics: list[metrics.Metric] = []  # those of them that see weights of rows
         self.history: History | None = None
         self.stop_training = False
         self.running_epoch: tuple[Examples, np.ndarray | None, int] | None = None
@@ -216,6 +224,7 @@ class Sequential:
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Sequence[Any] | None = None,
+        weighted_metrics: Sequence[Any] | None = None,
     ) -> None:
         """Say how the model learns. Starts the optimizer's state anew.
 
@@ -226,6 +235,8 @@ class Sequential:
         loss : str or Loss
         metrics : sequence of str, Metric or function, optional
             Of metrics of one name the second gets ``_1`` behind it, the third ``_2``, and so on.
+        weighted_metrics : sequence of str, Metric or function, optional
+            Further ones, which `sample_weight` and `class_weight` weigh as they do the loss.
 
         Raises
         ------
@@ -233,17 +244,19 @@ class Sequential:
             Before anything is changed.
         """
         found_loss = None if loss is None else losses.get(loss)
-        if metrics is not None and not isinstance(metrics, (list, tuple)):
-            raise TypeError(f"metrics: expected a list, got {metrics!r}")
-        found_metrics = [get_metric(metric, found_loss) for metric in metrics or ()]
+        found: list[list[Any]] = []
+        for given, argument in ((metrics, "metrics"), (weighted_metrics, "weighted_metrics")):
+            if given is not None and not isinstance(given, (list, tuple)):
+                raise TypeError(f"{argument}: expected a list, got {given!r}")
+            found.append([get_metric(metric, found_loss) for metric in given or ()])
         # One that comes twice would count each row twice.
-        found_metrics = list({id(metric): metric for metric in found_metrics}.values())
+        found_metrics = list({id(metric): metric for metric in found[0] + found[1]}.values())
         names = _distinct_names(found_metrics)
         self.optimizer = optimizers.get(optimizer)
         self.optimizer.reset()
         for metric, metric_name in zip(found_metrics, names, strict=True):
             metric.name = metric_name
-        self.loss, self.metrics = found_loss, found_metrics
+        self.loss, self.metrics, self.weighted_metrics = found_loss, found_metrics, found[1]
 
     def get_config(self) -> dict[str, Any]:
         """Return what makes a model of the same layers, as plain data that JSON can hold.
@@ -287,10 +300,12 @@ class Sequential:
         """Return the arguments of `compile` as plain data; None if it was not called."""
         if self.optimizer is None:
             return None
+        plain = [metric for metric in self.metrics if metric not in self.weighted_metrics]
         return {
             "optimizer": serialize(self.optimizer, "optimizer"),
             "loss": serialize(self.loss, "loss"),
-            "metrics": serialize(self.metrics, "metrics"),
+            "metrics": serialize(plain, "metrics"),
+            "weighted_metrics": serialize(self.weighted_metrics, "weighted_metrics"),
         }
 
     def compile_from_config(
@@ -301,10 +316,13 @@ class Sequential:
         self.compile(
             deserialize(config["optimizer"], "optimizer", optimizers, custom_objects),
             None if loss is None else deserialize(loss, "loss", losses, custom_objects),
-            [
-                deserialize(data, f"metrics[{i}]", metrics, custom_objects)
-                for i, data in enumerate(config["metrics"])
-            ],
+            *(
+                [
+                    deserialize(data, f"{key}[{i}]", metrics, custom_objects)
+                    for i, data in enumerate(config.get(key, ()))
+                ]
+                for key in ("metrics", "weighted_metrics")
+            ),
         )
 
     # ---- on disk -----------------------------------------------------------------------------
@@ -758,7 +776,7 @@ class Sequential:
             kernel = loss_kernel(self.loss, network.last)
             if kernel is None:
                 return None
-            predictions = not all(counted_by_kernel(m, kernel) for m in self.metrics)
+            predictions = not all(self._counted(m, kernel) for m in self.metrics)
         if mode == "train":
             assert self.optimizer is not None
             update, slots = self.optimizer.kernel_name, tuple(self.optimizer.kernel_slots)
@@ -787,6 +805,10 @@ class Sequential:
             plan = CompiledPlan(network, parameters, *what)
             plan.key = key
         return plan
+
+    def _counted(self, metric: metrics.Metric, kernel: LossKernel | None) -> bool:
+        """Whether the loss kernel's count of right rows, which has no weights, is this metric."""
+        return counted_by_kernel(metric, kernel) and metric not in self.weighted_metrics
 
     def _put_plan(self, plan: CompiledPlan) -> None:
         """Keep a plan for the next time, and the latest few others."""
@@ -855,7 +877,7 @@ class Sequential:
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Train on every mini-batch once; yields (batches done, logs) now and then."""
         n = len(data.x)
-        totals = _Totals(self.metrics)
+        totals = _Totals(self.metrics, self.weighted_metrics)
         start = step = 0
         while start < n:
             if hooks.wants_batches:
@@ -908,10 +930,11 @@ class Sequential:
         totals.add_loss(loss, stop - start)
         rows = _rows(order, start, stop)
         for metric in totals.metrics:
-            if counted_by_kernel(metric, plan.kernel):
+            if self._counted(metric, plan.kernel):
                 metric.add(hits, stop - start)
             elif predictions is not None:
-                metric.update_state(data.y[rows], predictions[start:])
+                weight = None if data.weight is None else data.weight[rows]
+                totals.tell(metric, data.y[rows], predictions[start:], weight)
 
     def _train_step(self, data: Examples, totals: _Totals) -> None:
         """One step on the eager road."""
@@ -925,7 +948,7 @@ class Sequential:
                 [layer.weights[name] for layer, name in moving],
                 [layer.gradients[name] for layer, name in moving],
             )
-        totals.add(value + penalty, data.y, pred)
+        totals.add(value + penalty, data.y, pred, data.weight)
 
     def _descend(self, data: Examples, totals: _Totals) -> None:
         """One epoch of an optimizer that evaluates the whole data set at every step.
@@ -950,7 +973,8 @@ class Sequential:
             self.stop_training |= optimizer.converged
         assert self.loss is not None
         pred = self(data.x)
-        totals.add(self.loss(data.y, pred, data.weight) + self.penalty(), data.y, pred)
+        value = self.loss(data.y, pred, data.weight) + self.penalty()
+        totals.add(value, data.y, pred, data.weight)
 
     def _pass(self, data: Examples) -> tuple[float | np.ndarray, float, np.ndarray]:
         """Forward and backward on the eager road; returns loss, penalty and predictions."""
@@ -963,7 +987,7 @@ class Sequential:
 
     def _test(self, data: Examples, batch: int) -> dict[str, Any]:
         n = len(data.x)
-        totals = _Totals(self.metrics)
+        totals = _Totals(self.metrics, self.weighted_metrics)
         assert self.loss is not None
         plan = self._take_plan("test", n, INFERENCE_ROWS if self.loss.is_mean_of_rows else batch)
         if plan is not None:
@@ -978,7 +1002,7 @@ class Sequential:
             part = data.part(slice(start, start + batch))
             pred = self(part.x)
             value = self.loss(part.y, pred, part.weight) + self.penalty()
-            totals.add(value, part.y, pred)
+            totals.add(value, part.y, pred, part.weight)
         return totals.logs()
 
     def _predict(self, x: ArrayLike, batch: int | None, out: np.ndarray | None) -> np.ndarray:
@@ -1118,8 +1142,11 @@ class Sequential:
 class _Totals:
     """The running loss and metrics of an epoch or an evaluation."""
 
-    def __init__(self, metrics: Sequence[metrics.Metric]) -> None:
+    def __init__(
+        self, metrics: Sequence[metrics.Metric], weighted: Sequence[metrics.Metric] = ()
+    ) -> None:
         self.metrics: Sequence[Any] = metrics
+        self.weighted = weighted
         self.loss = 0.0
         self.rows = 0
         for metric in metrics:
@@ -1130,10 +1157,21 @@ class _Totals:
         self.loss += total
         self.rows += rows
 
-    def add(self, loss: float | np.ndarray, y: np.ndarray, pred: np.ndarray) -> None:
+    def add(
+        self, loss: float | np.ndarray, y: np.ndarray, pred: np.ndarray, weight: np.ndarray | None
+    ) -> None:
         """Take in a mini-batch: its loss, weighted by its rows, and its predictions."""
         self.add_loss(float(np.mean(loss)) * len(pred), len(pred))
         for metric in self.metrics:
+            self.tell(metric, y, pred, weight)
+
+    def tell(
+        self, metric: metrics.Metric, y: np.ndarray, pred: np.ndarray, weight: np.ndarray | None
+    ) -> None:
+        """Let a metric take in rows, with their weights if it is for those."""
+        if weight is not None and metric in self.weighted:
+            metric.update_state(y, pred, weight)
+        else:
             metric.update_state(y, pred)
 
     def logs(self, running: bool = False) -> dict[str, Any]:

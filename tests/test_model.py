@@ -691,6 +691,32 @@ def test_metrics_of_one_name(rng):
 
 
 @both_roads
+def test_weighted_metrics(road, x, y, rng, tmp_path):
+    weight = rng.random(50)
+    model = make(road, metrics=[])
+    model.compile(ROADS[road](1e-30), SPARSE, ["accuracy"], ["accuracy"])
+    assert [metric.name for metric in model.metrics] == ["accuracy", "accuracy_1"]
+    found = model.evaluate(x, y, sample_weight=weight)
+    right = model.predict(x).argmax(axis=1) == y
+    assert found["accuracy"] == right.mean()
+    assert found["accuracy_1"] == pytest.approx((right * weight).sum() / weight.sum(), rel=1e-6)
+    assert model.evaluate(x, y)["accuracy_1"] == right.mean()
+    arguments = {"sample_weight": weight, "validation_data": (x, y, weight), "batch_size": 16}
+    history = model.fit(x, y, **arguments).history
+    for key in ("accuracy", "accuracy_1"):
+        assert history[f"val_{key}"] == history[key] == pytest.approx([found[key]], rel=1e-12)
+    by_class = model.train_on_batch(x, y, class_weight={0: 0.0, 1: 0.0})
+    assert by_class["accuracy_1"] == right[y == 2].mean()
+    if road == "plan":
+        model.save(tmp_path / "model")
+        again = fn.load_model(tmp_path / "model")
+        assert again.metrics[1:] == again.weighted_metrics and len(again.metrics) == 2
+        assert again.evaluate(x, y, sample_weight=weight) == found
+    raises(lambda: model.compile("sgd", SPARSE, weighted_metrics="accuracy"), TypeError,
+           "weighted_metrics: expected a list, got 'accuracy'")  # fmt: skip
+
+
+@both_roads
 def test_batch_sizes_of_keras(road, x, y):
     """None is 32, and validation may have its own: seen in a loss that is summed over batches."""
     histories = []
