@@ -128,6 +128,17 @@ def test_bench_writes_its_report_and_picture(tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_terminal_without_all_letters():
+    process = subprocess.run(
+        [sys.executable, "-m", "fastnn", "bench", "--quick", "--only", "relu 1000"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "FASTNN_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "relu 1000" in process.stdout and "?" in process.stdout
+
+
 def test_bench_fails_when_a_kernel_is_wrong(capsys, monkeypatch):
     def wrong(x, out=None):
         return np.abs(x, out)
