@@ -424,6 +424,26 @@ def test_model_checkpoint(tmp_path):
         Script().run(ModelCheckpoint("{val_accuracy}"))
 
 
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("{val_los}", "filepath: expected fields among loss, epoch, got 'val_los' in '"),
+        ("{0}", "filepath: expected fields among loss, epoch, got "),
+        ("{loss:d}", "filepath: expected formats of numbers, got '"),
+    ],
+)
+def test_model_checkpoint_of_a_name_that_cannot_be_made(name, message, tmp_path, rng):
+    x, y = data(rng)
+    with pytest.raises(ValueError) as error:
+        classifier().fit(x, y, callbacks=ModelCheckpoint(tmp_path / name))
+    assert str(error.value).startswith(message)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="filepath: expected fields in braces, got 'model-{epoch'"):
+        ModelCheckpoint("model-{epoch")
+    with pytest.raises(TypeError, match="filepath: expected a str or PathLike, got 3"):
+        ModelCheckpoint(3)
+
+
 def test_model_checkpoint_by_batches(rng, monkeypatch):
     x, y = data(rng)
     saved = []
@@ -565,6 +585,17 @@ def test_terminate_on_nan_of_a_diverging_run(rng, road):
     assert callback.stopped_batch is not None
     assert any(callback.cause.startswith(what) for what in ("outputs", "gradients", "weights"))
     assert all(np.isfinite(weight).all() for weight in model.weights)
+
+
+def test_terminate_on_nan_that_raises(rng):
+    x, y = data(rng)
+    x[3, 1] = np.inf
+    model = classifier(layers=[Dense(8, "relu", name="low"), Dense(3)])
+    callback = TerminateOnNaN(raise_error=True)
+    with pytest.raises(RuntimeError, match="training ended: inputs not finite in epoch 1, batch"):
+        model.fit(x, y, epochs=3, callbacks=callback)
+    assert all(np.isfinite(weight).all() for weight in model.weights)
+    assert callback.stopped_epoch == 0 and model.running_epoch is None
 
 
 def test_terminate_on_nan_leaves_a_good_run_alone(rng):

@@ -23,6 +23,11 @@ from fastnn.callbacks.base import Callback, Logs
 class TerminateOnNaN(Callback):
     """Ends the training when the loss or a weight is NaN or infinite, and says where it began.
 
+    Parameters
+    ----------
+    raise_error : bool
+        Whether to raise a RuntimeError in place of the warning.
+
     Attributes
     ----------
     stopped_epoch : int or None
@@ -43,7 +48,8 @@ class TerminateOnNaN(Callback):
     not finite is named, and the model is left as it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = check.flag(raise_error, "raise_error")
         self.stopped_epoch: int | None = None
         self.stopped_batch: int | None = None
         self.cause: str | None = None
@@ -71,11 +77,13 @@ class TerminateOnNaN(Callback):
             self.cause = f"weights of layer {wrong[0]}" if wrong else "the loss"
         else:
             where += f", batch {self.stopped_batch + 1}"
-        warnings.warn(
+        text = (
             f"training ended: {self.cause} not finite in {where}; a lower learning rate or smaller "
-            f"inputs may help",
-            stacklevel=5,
+            f"inputs may help"
         )
+        if self.raise_error:
+            raise RuntimeError(text)
+        warnings.warn(text, stacklevel=5)
 
     def _find(self) -> tuple[int | None, str | None]:
         """Run the epoch again; return the first batch that goes wrong, and what does in it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from string import Formatter
 
 import numpy as np
 
@@ -289,7 +290,13 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode)
-        self.filepath = os.fspath(filepath)
+        self.filepath = check.as_path(filepath, "filepath")
+        try:
+            list(Formatter().parse(self.filepath))
+        except ValueError as error:
+            raise ValueError(
+                f"filepath: expected fields in braces, got {self.filepath!r} ({error})"
+            ) from None
         self.verbose = verbose
         self.save_best_only = check.flag(save_best_only, "save_best_only")
         self.save_weights_only = check.flag(save_weights_only, "save_weights_only")
@@ -336,10 +343,14 @@ class ModelCheckpoint(Monitor):
                 self.best = current
         try:
             path = self.filepath.format(**logs | counts)
-        except KeyError as error:
+        except (KeyError, IndexError) as error:
             raise ValueError(
                 f"filepath: expected fields among {', '.join(logs | counts)}, got {error} in "
                 f"{self.filepath!r}"
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"filepath: expected formats of numbers, got {self.filepath!r} ({error})"
             ) from None
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if self.save_weights_only:
