@@ -211,6 +211,21 @@ class _Gelu(Activation):
         return gelu_tanh if check.flag(approximate, "approximate") else self
 
 
+class _OfRows(Activation):
+    """softmax and its logarithm, which take Keras's `axis` where it is the last one."""
+
+    def with_(self, axis: int = -1) -> Activation:
+        check.last_axis(axis, "axis")
+        return self
+
+    def __call__(  # type: ignore[override]
+        self, x: ArrayLike, axis: int = -1, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        if check.last_axis(axis, "axis") == 1 and np.ndim(x) != 2:
+            raise ValueError(f"axis: expected the last axis, got 1 (shape {np.shape(x)})")
+        return super().__call__(x, out=out)
+
+
 _documented = Activation._documented
 
 linear = _documented(
@@ -423,18 +438,28 @@ step = _documented(
     ----------
     F. Rosenblatt, The perceptron, Psychological Review 65(6), 1958.""",
 )
-softmax = _documented(
+softmax = _OfRows._documented(
     "softmax",
     """Compute ``exp(x) / sum(exp(x))`` over the last axis, without overflow.
+
+    Parameters
+    ----------
+    axis : {-1, 1}
+        Accepted for the sake of scripts.
 
     References
     ----------
     J. S. Bridle, Probabilistic interpretation of feedforward classification network outputs,
     Neurocomputing, Springer, 1990.""",
 )
-log_softmax = _documented(
+log_softmax = _OfRows._documented(
     "log_softmax",
-    """Compute the logarithm of `softmax`, without its underflow.""",
+    """Compute the logarithm of `softmax`, without its underflow.
+
+    Parameters
+    ----------
+    axis : {-1, 1}
+        Accepted for the sake of scripts.""",
 )
 
 # The second names that Keras has for these two.

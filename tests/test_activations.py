@@ -100,6 +100,21 @@ def test_figures_of_keras_with_parameters():
     np.testing.assert_array_equal(activations.relu(X, 0.2), activations.leaky_relu(X))
 
 
+@pytest.mark.parametrize("activation", [activations.softmax, activations.log_softmax], ids=str)
+def test_axis_of_scripts(activation):
+    x = np.arange(12.0).reshape(3, 4)
+    for axis in (-1, 1):
+        np.testing.assert_array_equal(activation(x, axis=axis), activation(x))
+        assert activation.with_(axis=axis) is activation
+    np.testing.assert_array_equal(activation(x[None], axis=-1), activation(x)[None])
+    with pytest.raises(ValueError) as error:
+        activation(x, axis=0)
+    assert str(error.value) == "axis: expected the last axis, -1 or 1, got 0"
+    with pytest.raises(ValueError) as error:
+        activation(x[None], axis=1)
+    assert str(error.value) == "axis: expected the last axis, got 1 (shape (1, 3, 4))"
+
+
 def off_the_kinks(x):
     for kink in KINKS:
         x[np.abs(x - kink) < 0.01] = kink + 0.1
