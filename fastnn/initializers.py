@@ -70,12 +70,18 @@ class Initializer(Part):
         self.seed = None if seed is None else check.non_negative_int(seed, "seed")
 
     def __call__(self, shape: int | Sequence[int], dtype: DTypeLike = "float32") -> np.ndarray:
-        """Return a new array of this shape, float32 or float64."""
+        """Return a new array of this shape, float32 or float64.
+
+        Raises
+        ------
+        ValueError
+            If a side is not positive, or a value is beyond the type.
+        """
         real = check.as_dtype(dtype)
         sides = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         sides = tuple(check.positive_int(side, "shape") for side in sides)
         random = _random.generator() if self.seed is None else _random.seeded(self.seed)
-        return np.asarray(self.draw(sides, random)).astype(real, copy=False)
+        return check.as_real(self.draw(sides, random), f"values of {type(self).__name__}", real)
 
     def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
         """Return a new float64 array of this shape."""

@@ -205,6 +205,9 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         self, boundaries: Sequence[int], values: Sequence[float], name: str | None = None
     ) -> None:
         super().__init__(name)
+        for argument, given in (("boundaries", boundaries), ("values", values)):
+            if not isinstance(given, (Sequence, np.ndarray)):
+                raise TypeError(f"{argument}: expected a sequence of numbers, got {given!r}")
         self.boundaries = [
             check.non_negative_int(boundary, f"boundaries[{i}]")
             for i, boundary in enumerate(boundaries)

@@ -180,6 +180,10 @@ def test_get():
         (lambda: initializers.Identity()((3, 3, 3)), "shape: expected 2 axes for Identity, got"),
         (lambda: initializers.Zeros()((3, 0)), "shape: expected a positive integer, got 0"),
         (lambda: initializers.Zeros()((3,), "float16"), "dtype: expected float32 or float64"),
+        (
+            lambda: initializers.Constant(1e39)((2,)),
+            "values of Constant: expected numbers within float32 (at most 3.403e+38), got 1e+39",
+        ),
         (lambda: _random.set_random_seed(-1), "seed: expected a non-negative integer, got -1"),
     ],
 )

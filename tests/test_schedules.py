@@ -384,6 +384,16 @@ def test_rates_that_no_step_can_take():
             "values[1]: expected a non-negative number, got -2",
         ),
         (
+            lambda: PiecewiseConstantDecay(5, [1, 2]),
+            TypeError,
+            "boundaries: expected a sequence of numbers, got 5",
+        ),
+        (
+            lambda: PiecewiseConstantDecay([5], 0.1),
+            TypeError,
+            "values: expected a sequence of numbers, got 0.1",
+        ),
+        (
             lambda: CosineDecay(0.1, 10, alpha=1.5),
             ValueError,
             "alpha: expected a number in [0, 1], got 1.5",
