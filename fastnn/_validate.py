@@ -441,8 +441,10 @@ def expect_within(x: np.ndarray, name: str, low: float = -np.inf, high: float = 
         return
     good = np.isfinite(x) & (x >= low) & (x <= high)
     row, column = np.unravel_index(np.argmin(good), x.shape)
-    expected = "finite numbers" if np.isinf([low, high]).all() else f"numbers in [{low}, {high}]"
-    raise ValueError(f"{name}: expected {expected}, got {x[row, column]} at row {row}")
+    expected = f"numbers in [{low}, {high}]"
+    if np.isinf(high):
+        expected = "finite numbers" + ("" if np.isinf(low) else f" of at least {low}")
+    raise ValueError(f"{name}: expected {expected}, got {x[row, column]!s} at row {row}")
 
 
 def expect_signs(x: np.ndarray, name: str) -> None:

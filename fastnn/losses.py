@@ -145,7 +145,12 @@ class Loss(Part):
             values = values * weight
         if self.reduction == "none":
             return values, gradient
-        return float(values.sum(dtype=np.float64) * scale), gradient
+        with np.errstate(over="ignore"):
+            total = values.sum(dtype=np.float64) * scale
+        if np.isinf(total):
+            # The mean of finite losses is finite; their sum may be beyond float64.
+            total = (values * np.float64(scale)).sum()
+        return float(total), gradient
 
     def call(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Return the loss of each row, (n,)."""
