@@ -214,6 +214,8 @@ class _Gelu(Activation):
 class _OfRows(Activation):
     """softmax and its logarithm, which take Keras's `axis` where it is the last one."""
 
+    _kernel = Activation._kernel  # `__call__` checks `axis`; the formula is the kernel's still
+
     def with_(self, axis: int = -1) -> Activation:
         check.last_axis(axis, "axis")
         return self

@@ -106,6 +106,7 @@ def test_axis_of_scripts(activation):
     for axis in (-1, 1):
         np.testing.assert_array_equal(activation(x, axis=axis), activation(x))
         assert activation.with_(axis=axis) is activation
+    assert activation.kernel_name == activation.name
     np.testing.assert_array_equal(activation(x[None], axis=-1), activation(x)[None])
     with pytest.raises(ValueError) as error:
         activation(x, axis=0)
