@@ -639,15 +639,26 @@ def _whole_numbers(ax: Axes) -> None:
 
 def _legend_above(ax: Axes, lines: list[Any]) -> None:
     """Put the legend where it hides nothing, also not the lines of axes on the right."""
-    legend = ax.legend(
-        handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=1, frameon=False
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+
+    # As many columns as there is room for: a legend much wider than its axes would squeeze them.
+    size = FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
+    room = 1.1 * ax.get_window_extent().width / (size * ax.figure.dpi / 72)
+    lengths = [len(line.get_label()) for line in lines]
+    columns = min(len(lines), 4)
+    while columns > 1:
+        longest = sum(part.max() for part in np.array_split(lengths, columns))
+        if 0.58 * longest + 5 * columns <= room:  # text, and lines with their gaps
+            break
+        columns -= 1
+    ax.legend(
+        handles=lines,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=columns,
+        frameon=False,
     )
-    # As many columns as there is room for: a legend wider than its axes would squeeze them.
-    longest = max(len(line.get_label()) for line in lines)
-    size = float(legend.get_texts()[0].get_fontsize())
-    column = size * (0.62 * longest + 5) * ax.figure.dpi / 72  # text, line and gaps, in pixels
-    columns = int(ax.get_window_extent().width // column)
-    legend.set_ncols(max(1, min(len(lines), 4, columns)))
 
 
 def _colors(count: int) -> list[tuple[float, ...]]:

@@ -257,8 +257,10 @@ def test_copy_goes_on_alike():
 
 def test_settings_changed_between_updates():
     x = np.eye(6)
-    rbm = BernoulliRBM(3, batch_size=4, n_iter=1, random_state=0).fit(x)
-    rbm.batch_size, rbm.k, rbm.dtype = 9, 2, "float64"
+    rbm, same = (BernoulliRBM(3, batch_size=4, n_iter=1, random_state=0).fit(x) for _ in range(2))
+    rbm.batch_size = 9
+    np.testing.assert_array_equal(flat(rbm.partial_fit(x)), flat(same.partial_fit(x)))
+    rbm.k, rbm.dtype = 2, "float64"
     rbm.partial_fit(x)
     assert rbm.components_.dtype == rbm.h_samples_.dtype == np.float64
     assert rbm.h_samples_.shape == (4, 3) and np.isin(rbm.h_samples_, (0, 1)).all()
