@@ -4,7 +4,8 @@ Every loss gives one number for each row of a batch of ``n`` rows and ``m`` outp
 makes one number of them. With ``from_logits=True`` a cross-entropy takes what comes before softmax
 or sigmoid: one kernel computes both, it is exact where the probability would round to 0 or 1, and
 it is finite for any finite logits. Prefer it. The probability forms keep probabilities within
-[1e-7, 1 - 1e-7], as Keras does; where that changes one, its gradient is 0.
+[1e-7, 1 - 1e-7], as Keras does; where that changes one, its gradient is 0. A model that ends in the
+softmax or sigmoid before such a loss is trained and evaluated by the kernel on logits.
 
 Formulas write ``p`` for `y_pred`, ``t`` for `y_true`, ``j`` for the outputs of a row.
 

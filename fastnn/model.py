@@ -30,6 +30,7 @@ from fastnn.plan import (
     Examples,
     LossKernel,
     Network,
+    before_probabilities,
     counted_by_kernel,
     loss_kernel,
 )
@@ -187,6 +188,12 @@ class Sequential:
         features = self.layers[0].features
         assert features is not None
         return (None, self._outputs(features))
+
+    def reset_metrics(self) -> None:
+        """Forget what the metrics have seen; `fit`, `evaluate` and the methods of batches start
+        with it."""
+        for metric in self.metrics:
+            metric.reset_state()
 
     @property
     def metrics_names(self) -> list[str]:
@@ -468,6 +475,7 @@ class Sequential:
         sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0,
         validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
     ) -> History:
         """Learn from examples.
 
@@ -498,6 +506,8 @@ class Sequential:
         initial_epoch : int
         validation_batch_size : int, optional
             As `batch_size` in `evaluate`; by default that of training.
+        validation_freq : int or sequence of int
+            Validate after every so many epochs, or after these, counted from 1.
 
         Returns
         -------
@@ -517,6 +527,7 @@ class Sequential:
             batch_size if validation_batch_size is None else validation_batch_size,
             "validation_batch_size",
         )
+        validated = _epochs_to_validate(validation_freq)
         epochs = check.positive_int(epochs, "epochs")
         initial_epoch = check.non_negative_int(initial_epoch, "initial_epoch")
         shuffle = check.flag(shuffle, "shuffle")
@@ -547,22 +558,24 @@ class Sequential:
         assert self.optimizer is not None
         if self.optimizer.full_batch:
             batch_size, shuffle = rows, False
-        hooks.set_params({"verbose": verbose, "epochs": epochs, "steps": -(-rows // batch_size)})
+        steps = -(-rows // batch_size)
+        params = {"verbose": verbose, "epochs": epochs, "steps": steps}
+        hooks.set_params(params | {"do_validation": validation is not None})
         self.stop_training = False
         before, self.history = self.history, history
         try:
-            hooks.on_train_begin()
+            hooks.on_train_begin({})
         except BaseException:
             self.history = before  # a callback refused: nothing was trained
             raise
         try:
-            self._epochs(
-                *(data, validation, batch_size, validation_batch_size, shuffle),
+            logs = self._epochs(
+                *(data, validation, batch_size, validation_batch_size, validated, shuffle),
                 *(range(initial_epoch, epochs), verbose, hooks),
             )
         finally:
             self.running_epoch = None
-        hooks.on_train_end()
+        hooks.on_train_end(logs)
         return history
 
     def _epochs(
@@ -571,31 +584,33 @@ class Sequential:
         validation: Examples | None,
         batch_size: int,
         validation_batch_size: int,
+        validated: Callable[[int], bool],
         shuffle: bool,
         epochs: range,
         verbose: str | int,
         hooks: CallbackList,
-    ) -> None:
-        """Train for these epochs, or until a callback says stop."""
+    ) -> dict[str, Any]:
+        """Train for these epochs, or until a callback says stop; returns the logs of the last."""
         rows = len(data.x)
+        logs: dict[str, Any] = {}
         steps = -(-rows // batch_size)
         with Progress(verbose, steps, epochs.start, epochs.stop) as progress:
             for epoch in epochs:
-                hooks.on_epoch_begin(epoch)
+                hooks.on_epoch_begin(epoch, {})
                 order = _random.generator().permutation(rows) if shuffle else None
                 self.running_epoch = data, order, batch_size
-                logs: dict[str, Any] = {}
                 for step, logs in self._epoch(data, order, batch_size, hooks):  # noqa: B007
                     progress.update(epoch, step, logs)
-                if validation is not None:
-                    hooks.on_test_begin()
+                if validation is not None and validated(epoch + 1):
+                    hooks.on_test_begin({})
                     found = self._test(validation, validation_batch_size)
                     hooks.on_test_end(found)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 progress.end_epoch(epoch, logs)
                 hooks.on_epoch_end(epoch, logs)
                 if self.stop_training:
-                    return
+                    break
+        return logs
 
     def train_on_batch(
         self,
@@ -657,7 +672,7 @@ class Sequential:
         data = self._examples(x, y, sample_weight)
         hooks = CallbackList(_as_list(callbacks), self)
         self.build(data.x.shape[1])
-        hooks.on_test_begin()
+        hooks.on_test_begin({})
         logs = self._test(data, batch_size)
         hooks.on_test_end(logs)
         return _answer(logs, return_dict)
@@ -881,7 +896,7 @@ class Sequential:
         start = step = 0
         while start < n:
             if hooks.wants_batches:
-                hooks.on_train_batch_begin(step)
+                hooks.on_train_batch_begin(step, {})
             plan = self._take_plan("train", n, batch)
             stop = min(start + batch, n)
             if plan is None:
@@ -971,19 +986,37 @@ class Sequential:
         if moving:
             optimizer.descend([layer.weights[name] for layer, name in moving], evaluate)
             self.stop_training |= optimizer.converged
-        assert self.loss is not None
-        pred = self(data.x)
-        value = self.loss(data.y, pred, data.weight) + self.penalty()
+        loss, _, outputs, pred = self._forward(data.x)
+        value = loss(data.y, outputs, data.weight) + self.penalty()
         totals.add(value, data.y, pred, data.weight)
 
     def _pass(self, data: Examples) -> tuple[float | np.ndarray, float, np.ndarray]:
         """Forward and backward on the eager road; returns loss, penalty and predictions."""
-        assert self.loss is not None
-        pred = self(data.x, training=True)
-        value, gradient = self.loss.value_and_gradient(data.y, pred, data.weight)
+        loss, network, outputs, pred = self._forward(data.x, training=True)
+        value, gradient = loss.value_and_gradient(data.y, outputs, data.weight)
         penalty = self.penalty()
-        self.backward(gradient)
+        for layer in reversed(network):
+            gradient = layer.backward(gradient)
         return value, penalty, pred
+
+    def _forward(
+        self, x: np.ndarray, training: bool = False
+    ) -> tuple[losses.Loss, list[Layer], np.ndarray, np.ndarray]:
+        """The loss, the layers whose outputs it takes, these outputs, and the predictions.
+
+        All is the network's, but where the plan takes the last activation into the loss: there it
+        is done here too, for the numbers are far apart once a probability rounds to 0 or 1.
+        """
+        assert self.loss is not None
+        self.build(x.shape[1])
+        loss, network, function = self.loss, list(self.layers), None
+        found = before_probabilities(loss, network[-1])
+        if found is not None:
+            loss, network[-1], function = found
+        y = x
+        for layer in network:
+            y = layer.forward(y, training)
+        return loss, network, y, y if function is None else function(y)
 
     def _test(self, data: Examples, batch: int) -> dict[str, Any]:
         n = len(data.x)
@@ -1000,8 +1033,8 @@ class Sequential:
             return totals.logs()
         for start in range(0, n, batch):
             part = data.part(slice(start, start + batch))
-            pred = self(part.x)
-            value = self.loss(part.y, pred, part.weight) + self.penalty()
+            loss, _, outputs, pred = self._forward(part.x)
+            value = loss(part.y, outputs, part.weight) + self.penalty()
             totals.add(value, part.y, pred, part.weight)
         return totals.logs()
 
@@ -1193,6 +1226,15 @@ def _as_list(callbacks: Any) -> Any:
 def _batch_size(value: Any, name: str = "batch_size") -> int:
     """A number of rows, for None 32, as in Keras."""
     return 32 if value is None else check.positive_int(value, name)
+
+
+def _epochs_to_validate(value: Any) -> Callable[[int], bool]:
+    """Whether an epoch, counted from 1, is to be followed by a validation."""
+    if isinstance(value, (list, tuple, set, frozenset, range)):
+        chosen = {check.positive_int(epoch, "validation_freq") for epoch in value}
+        return chosen.__contains__
+    every = check.positive_int(value, "validation_freq")
+    return lambda epoch: epoch % every == 0
 
 
 def _distinct_names(found: Sequence[metrics.Metric]) -> list[str]:

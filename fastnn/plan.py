@@ -8,6 +8,7 @@ move, and beside the weight update of the layer above it.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -131,6 +132,30 @@ def loss_kernel(loss: losses.Loss, last: Stage | None) -> LossKernel | None:
     if last is not None and before == last.ends_in:
         return LossKernel(fused, loss.numbers, True, summed)
     return LossKernel(name, loss.numbers, False, summed)
+
+
+def before_probabilities(
+    loss: losses.Loss, last: Layer
+) -> tuple[losses.Loss, Layer, activations.Activation] | None:
+    """What the eager road takes for a loss on probabilities, to have the plan's numbers.
+
+    Returns the same loss on logits, the last layer without its activation (a copy that shares
+    weights and gradients), and that activation; None if `loss_kernel` fuses nothing here.
+    """
+    before, _ = _ON_PROBABILITIES.get(loss.kernel_name or "", (None, ""))
+    function = getattr(last, "activation", None)
+    if (
+        before is None
+        or last.kernel_name not in ("dense", "activation")
+        or last.activity_regularizer is not None
+        or not isinstance(function, activations.Activation)
+        or function.kernel_name != before
+    ):
+        return None
+    loss, last = copy.copy(loss), copy.copy(last)
+    vars(loss)["from_logits"] = True
+    vars(last)["activation"] = activations.linear
+    return loss, last, function
 
 
 def counted_by_kernel(metric: metrics.Metric, kernel: LossKernel | None) -> bool:

@@ -47,7 +47,7 @@ LOSSES = {
     "binary": lambda: losses.BinaryCrossentropy(from_logits=True),
 }
 # Further losses, with arguments, the targets of `data` and the network they are tried on: one whose
-# outputs suit them, and where no loss takes in the activation (the eager road does not either).
+# outputs suit them, and where no loss takes in the activation (`test_probabilities_…` has those).
 FURTHER = {
     "binary-smooth": (losses.BinaryCrossentropy, (True, 0.2), "binary", "separate"),
     "binary-probabilities": (losses.BinaryCrossentropy, (False, 0.2), "binary", "softmax last"),
@@ -700,8 +700,32 @@ def test_probabilities_and_logits_train_alike(last, loss, y):
             outputs = model.predict(x)
             assert ((outputs > 0) & (outputs < 1)).all()
     assert bits(found["fused"][:4]) == bits(found["separate"][:4]) == bits(found["logits"][:4])
+    assert bits(found["fused"][:4]) == bits(found["eager"][:4])
     for a, b in zip(found["fused"], found["eager"], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("last, loss, y", [
+    ("softmax", losses.SparseCategoricalCrossentropy, [0]),
+    ("softmax", losses.CategoricalCrossentropy, [[1, 0]]),
+    ("sigmoid", losses.BinaryCrossentropy, [[1, 0]]),
+])  # fmt: skip
+def test_certain_and_wrong_probabilities_learn_on_both_roads(last, loss, y, apart):
+    # The logits are -40 and 40, all probabilities within 1e-17 of 0 or 1, the wrong ones: the loss
+    # is 80 or 40 and the gradient of the logits -1 and 1, or half of that for a mean of two.
+    x, mean_of_two = np.ones((1, 1)), last == "sigmoid"
+    for cls in (optimizers.SGD, eager(optimizers.SGD)):
+        layers = [Dense(2, None if apart else last, use_bias=False, dtype="float64")]
+        model = fn.Sequential(layers + [Activation(last, dtype="float64")] * apart)
+        model.compile(cls(1.0), loss())
+        model.build(1)
+        model.set_weights([[[-40, 40]]])
+        tested = model.evaluate(x, y)["loss"]
+        trained = model.fit(x, y).history["loss"]
+        assert [tested, *trained] == pytest.approx([40 if mean_of_two else 80] * 2)
+        step = 0.5 if mean_of_two else 1
+        np.testing.assert_allclose(model.get_weights(), [[[step - 40, 40 - step]]], rtol=1e-12)
 
 
 # ---- what is padded, what is strange ---------------------------------------------------------
