@@ -150,7 +150,7 @@ def test_hooks_around_evaluations(rng):
     model = fn.Sequential([Dense(1)])
     model.compile("sgd", "mse", ["mae"])
     model.fit(x, y, batch_size=4, callbacks=callback, validation_data=(x, y), verbose=0)
-    params = {"verbose": 0, "epochs": 1, "steps": 3}
+    params = {"verbose": 0, "epochs": 1, "steps": 3, "do_validation": True}
     assert seen == ["begin", ["loss", "mae"], params]
     model.evaluate(x, y, callbacks=[callback])
     assert seen[3:] == ["begin", ["loss", "mae"]]

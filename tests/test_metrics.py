@@ -603,6 +603,12 @@ def test_errors_of_arguments(make, message):
     assert str(error.value).startswith(message)
 
 
+def test_a_call_takes_in_a_batch():
+    metric = MeanAbsoluteError()
+    assert metric([1, 2], [1, 4]) == 1
+    assert metric([0, 0], [3, 9], sample_weight=[2, 0]) == 2  # (0 + 2 + 2 * 3) / 4
+
+
 def test_a_name_is_a_string():
     for make in (lambda: BinaryAccuracy(0.5), lambda: AUC(name=3)):
         with pytest.raises(TypeError, match="name: expected a string, got "):

@@ -17,7 +17,7 @@ import pytest
 
 import fastnn as fn
 from fastnn import losses, metrics, optimizers
-from fastnn.callbacks import Callback, EarlyStopping, LambdaCallback
+from fastnn.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback
 from fastnn.layers import Activation, BatchNormalization, Dense, Flatten, Input, Layer, ReLU
 
 
@@ -382,6 +382,8 @@ def test_callbacks(road, x, y):
         expected += [("on_epoch_begin", epoch), *batches, ("on_epoch_end", epoch)]
     expected.append(("on_train_end",))
     assert [tuple(a for a in call if isinstance(a, (str, int))) for call in seen] == expected
+    assert all(isinstance(call[-1], dict) for call in seen)  # as scripts expect
+    assert seen[-1][1] == {k: v[-1] for k, v in model.history.history.items()}
     logs = [call[2] for call in seen if call[0] == "on_train_batch_end"]
     assert [set(log) for log in logs] == [{"loss", "accuracy"}] * 6
     # The last batch's means are those of the epoch.
@@ -682,6 +684,9 @@ def test_metrics_of_one_name(rng):
     for metric, name in zip((metrics.AUC(), metrics.AUC(curve="PR")), names, strict=False):
         metric.update_state(y, pred)
         assert model.evaluate(x, y)[name] == metric.result()
+    assert areas[0].result() > 0
+    model.reset_metrics()
+    assert areas[0].result() == 0
     model.compile("sgd", "binary_crossentropy", areas)  # keeps them
     assert [metric.name for metric in model.metrics] == names
     model.compile("sgd", "mse", [metrics.MeanAbsoluteError(name="loss")])
@@ -731,6 +736,32 @@ def test_batch_sizes_of_keras(road, x, y):
     # The mean over rows of sums: (32 * 32 + 18 * 18) / 50 rows against 10, of about one loss each.
     assert first["val_loss"][0] / second["val_loss"][0] == pytest.approx(26.96 / 10, rel=0.1)
     raises(lambda: model.fit(x, y, validation_batch_size=0), ValueError, "validation_batch_size: ")
+
+
+@both_roads
+@pytest.mark.parametrize(
+    "freq, epochs",
+    [(1, [1, 2, 3, 4, 5]), (2, [2, 4]), ([1, 4, 9], [1, 4]), (range(3, 9), [3, 4, 5])],
+)
+def test_validation_frequency(road, freq, epochs, x, y, tmp_path):
+    model, seen = make(road), []
+    callbacks = [
+        LambdaCallback(
+            on_epoch_end=lambda epoch, logs: "val_loss" in logs and seen.append(epoch + 1)
+        ),
+        CSVLogger(tmp_path / "log"),
+    ]
+    arguments = {"epochs": 5, "validation_data": (x, y), "callbacks": callbacks}
+    history = model.fit(x, y, validation_freq=freq, **arguments).history
+    assert seen == epochs and len(history["val_loss"]) == len(epochs)
+    header, *rows = [line.split(",") for line in (tmp_path / "log").read_text().splitlines()]
+    assert header == ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
+    assert [row[4] != "NA" for row in rows] == [epoch in epochs for epoch in range(1, 6)]
+    every = make(road).fit(x, y, epochs=5, validation_data=(x, y)).history
+    assert history["loss"] == every["loss"]
+    assert history["val_loss"] == [every["val_loss"][epoch - 1] for epoch in epochs]
+    for bad, kind in ((0, ValueError), ([0], ValueError), (1.5, TypeError), ("a", TypeError)):
+        raises(lambda b=bad: model.fit(x, y, validation_freq=b), kind, "validation_freq: expected")
 
 
 def test_the_default_optimizer_is_that_of_keras():

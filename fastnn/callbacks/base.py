@@ -24,7 +24,8 @@ class Callback:
     model
         The model that is trained. ``model.stop_training = True`` ends the training.
     params : dict
-        While `fit` runs: ``verbose``, ``epochs`` and ``steps``, the mini-batches of an epoch.
+        While `fit` runs: ``verbose``, ``epochs``, ``steps``, the mini-batches of an epoch, and
+        ``do_validation``.
     """
 
     model: Any = None
@@ -42,7 +43,7 @@ class Callback:
         """Called once, before the first epoch."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Called once, after the last epoch."""
+        """Called once, after the last epoch; `logs` holds what that ended with."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Called before epoch `epoch`, counted from 0."""

@@ -25,7 +25,8 @@ class CSVLogger(Callback):
     Notes
     -----
     Columns are the epoch, counted from 0, and the keys of the first epoch's logs in alphabetic
-    order; a key missing later is written ``NA``. Every row is on disk when its epoch is over.
+    order, with their ``val_`` twins if later epochs are validated; a key that is missing is written
+    ``NA``. Every row is on disk when its epoch is over.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class CSVLogger(Callback):
         first = self._keys is None
         if self._keys is None:
             self._keys = sorted(logs)
+            if self.params.get("do_validation") and not any(k.startswith("val_") for k in logs):
+                self._keys += [f"val_{key}" for key in self._keys if key != "learning_rate"]
         with open(self.filename, "a", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter=self.separator)
             if first and self._header:

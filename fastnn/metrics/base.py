@@ -65,6 +65,16 @@ class Metric(Part):
         """Forget all batches."""
         raise NotImplementedError(f"{type(self).__name__}: a metric defines reset_state")
 
+    def __call__(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        """Take in one batch, and return the metric over all of them; see `update_state`."""
+        if sample_weight is None:
+            self.update_state(y_true, y_pred)
+        else:
+            self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
+
     def suit(self, loss: losses.Loss) -> None:
         """Take note of what the network is trained on; called when a model is compiled."""
 
