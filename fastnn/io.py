@@ -163,6 +163,8 @@ def _expect_weights(
         name, settings = data["class_name"], data["config"]
         if data.get("custom"):  # nobody knows how many features it has
             features = None
+        elif settings.keys() & {"input_shape", "input_dim"}:  # would build it; never saved
+            raise KeyError("input_shape or input_dim")
         elif name == "Input":
             shape = settings["shape"]
             features = shape if isinstance(shape, int) else math.prod(shape)

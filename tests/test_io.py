@@ -657,6 +657,7 @@ HEADER = "{path}: expected a header as save writes it, got one with"
             ),
             "{path}: layers[1]: expected at most 67 weights, got 10000000000 * 1",
         ),
+        (lambda h: h["model"]["layers"][1]["config"].update(input_dim=10**9), HEADER),
         # What is nested deeper than Python goes.
         (lambda h: h["model"].update(layers=nested(300)), HEADER),
     ],
