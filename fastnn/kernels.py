@@ -581,7 +581,22 @@ def leaky_relu_gradient(
 ) -> np.ndarray:
     """Compute the gradient of `leaky_relu` from its output.
 
-    ``dy`` where ``y > 0``, else ``negative_slope * dy``. Arguments as in `relu_gradient`.
+    ``dy`` where ``y > 0``, else ``negative_slope * dy``.
+
+    Parameters
+    ----------
+    y : array of any shape
+        The output of `leaky_relu`.
+    dy : array of the shape of `y`
+        The gradient of the loss with respect to `y`.
+    negative_slope : float
+        As in `leaky_relu`.
+    out : ndarray of the shape of `y`, optional
+        May be `y` or `dy` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `y`
     """
     return _apply_gradient("leaky_relu", _leaky_relu(negative_slope), y, dy, out)
 
@@ -609,7 +624,22 @@ def elu_gradient(
 ) -> np.ndarray:
     """Compute the gradient of `elu` from its output.
 
-    ``dy`` where ``y > 0``, else ``dy * (y + alpha)``. Arguments as in `relu_gradient`.
+    ``dy`` where ``y > 0``, else ``dy * (y + alpha)``.
+
+    Parameters
+    ----------
+    y : array of any shape
+        The output of `elu`.
+    dy : array of the shape of `y`
+        The gradient of the loss with respect to `y`.
+    alpha : float
+        As in `elu`.
+    out : ndarray of the shape of `y`, optional
+        May be `y` or `dy` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `y`
     """
     return _apply_gradient("elu", _elu(alpha), y, dy, out)
 
@@ -637,7 +667,22 @@ def celu_gradient(
 ) -> np.ndarray:
     """Compute the gradient of `celu` from its output.
 
-    ``dy`` where ``y > 0``, else ``dy * (y / alpha + 1)``. Arguments as in `relu_gradient`.
+    ``dy`` where ``y > 0``, else ``dy * (y / alpha + 1)``.
+
+    Parameters
+    ----------
+    y : array of any shape
+        The output of `celu`.
+    dy : array of the shape of `y`
+        The gradient of the loss with respect to `y`.
+    alpha : float
+        As in `celu`.
+    out : ndarray of the shape of `y`, optional
+        May be `y` or `dy` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `y`
     """
     return _apply_gradient("celu", _celu(alpha), y, dy, out)
 
@@ -665,7 +710,22 @@ def threshold_gradient(
 ) -> np.ndarray:
     """Compute the gradient of `threshold` from its output.
 
-    ``dy`` where ``y > 0``, else 0. Arguments as in `relu_gradient`.
+    ``dy`` where ``y > 0``, else 0.
+
+    Parameters
+    ----------
+    y : array of any shape
+        The output of `threshold`.
+    dy : array of the shape of `y`
+        The gradient of the loss with respect to `y`.
+    theta : float
+        As in `threshold`.
+    out : ndarray of the shape of `y`, optional
+        May be `y` or `dy` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `y`
     """
     return _apply_gradient("threshold", _threshold(theta), y, dy, out)
 
@@ -687,7 +747,18 @@ softmax = _function(
 )
 log_softmax = _function(
     "log_softmax",
-    """Compute the logarithm of `softmax`, without its underflow. Arguments as there.""",
+    """Compute the logarithm of `softmax` over the last axis, without its underflow.
+
+    Parameters
+    ----------
+    x : array of shape (..., m)
+    out : ndarray of the shape of `x`, optional
+        May be `x` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+    """,
 )
 softmax_gradient = _gradient(
     "softmax",
@@ -709,7 +780,16 @@ log_softmax_gradient = _gradient(
     "log_softmax",
     """Compute the gradient of `log_softmax` from its output: ``dy - exp(y) * sum(dy)``.
 
-    Arguments as in `softmax_gradient`.
+    Parameters
+    ----------
+    y, dy : array of shape (..., m)
+        The output, and the gradient of the loss with respect to it.
+    out : ndarray of the shape of `y`, optional
+        May be `y` or `dy` itself.
+
+    Returns
+    -------
+    ndarray of the shape of `y`
     """,
 )
 
@@ -758,6 +838,15 @@ def activate(name: str, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarr
 "hard_silu", "hard_tanh", "log_sigmoid", "threshold", "step", "softmax", "log_softmax"}
     x, out
         As in the function of that name, whose parameters have their defaults.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation; near matches are named.
     """
     return _ACTIVATIONS[check.choice(name, "name", _ACTIVATIONS)][0](x, out=out)
 
@@ -776,6 +865,15 @@ def activate_gradient(
         hard_silu (`FROM_INPUT`).
     dy, out
         As in the gradient function of that name.
+
+    Returns
+    -------
+    ndarray of the shape of `y`
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation; near matches are named.
     """
     return _ACTIVATIONS[check.choice(name, "name", _ACTIVATIONS)][1](y, dy, out=out)
 
