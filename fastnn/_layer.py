@@ -193,7 +193,7 @@ class Layer(Part):
 
     @_guard_init
     def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
-        self.name = _automatic_name(type(self)) if name is None else str(name)
+        self.name = _automatic_name(type(self)) if name is None else check.as_name(name, "")
         self.dtype: str | None = None
         if dtype is not None or not self.follows:
             self.dtype = check.as_dtype("float32" if dtype is None else dtype).name

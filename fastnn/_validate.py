@@ -418,6 +418,13 @@ def choice(value: Any, name: str, choices: Collection[str]) -> str:
     raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}{hint}")
 
 
+def as_name(value: Any, default: str) -> str:
+    """Return `value` if it is a string, for None `default`."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"name: expected a string, got {value!r}")
+    return default if value is None else value
+
+
 def as_path(value: Any, name: str) -> str:
     """Return `value` as a path if it is a str or PathLike."""
     try:

@@ -78,7 +78,7 @@ class Sequential:
     """
 
     def __init__(self, layers: Sequence[Layer] | None = None, name: str | None = None) -> None:
-        self.name = "sequential" if name is None else str(name)
+        self.name = check.as_name(name, "sequential")
         self.layers: list[Layer] = []
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None

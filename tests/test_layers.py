@@ -206,6 +206,7 @@ def test_input_errors():
             ValueError,
             "shape: expected at least one side, as (features,), got ()",
         ),
+        (lambda: Dense(3, name=5), TypeError, "name: expected a string, got 5"),
         (lambda: Softmax(axis=0), ValueError, "axis: expected the last axis, -1 or 1, got 0"),
         (lambda: Input((8, 0)), ValueError, "shape: expected a positive integer, got 0"),
         (lambda: Input(0), ValueError, "shape: expected a positive integer, got 0"),

@@ -975,6 +975,7 @@ def test_building():
     built.build(9)
     raises(lambda: model.add(built), ValueError, f"{built.name}: expected a layer for 4 inputs")
     raises(lambda: model.add(model.layers[0]), ValueError, "layer: expected a layer not yet in the")
+    raises(lambda: fn.Sequential(name=3), TypeError, "name: expected a string, got 3")
     raises(lambda: model.add(3), TypeError, "layer: expected a Layer, got 3")
     half = fn.Sequential([Dense(3), built])
     raises(lambda: half.build(5), ValueError, f"{built.name}: expected a layer for 3 inputs, got")

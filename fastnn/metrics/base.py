@@ -33,9 +33,7 @@ class Metric(Part):
     running: ClassVar[bool] = True
 
     def __init__(self, name: str | None = None) -> None:
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name: expected a string, got {name!r}")
-        self.name = snake_case(type(self).__name__) if name is None else name
+        self.name = check.as_name(name, snake_case(type(self).__name__))
 
     def update_state(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
