@@ -459,6 +459,7 @@ def expect_signs(x: np.ndarray, name: str) -> None:
     good = (x == 1) | (x == (0 if (x == 0).any() else -1))
     if not good.all():
         row, column = np.unravel_index(np.argmin(good), x.shape)
-        raise ValueError(
-            f"{name}: expected -1 and 1, or 0 and 1, got {x[row, column]} at row {row}"
-        )
+        got = f"{x[row, column]!s} at row {row}"
+        if x[row, column] == -1:  # good in itself
+            got += f" beside 0 at row {np.argmax((x == 0).any(axis=1))}"
+        raise ValueError(f"{name}: expected -1 and 1, or 0 and 1, got {got}")

@@ -552,7 +552,12 @@ def test_shapes_of_targets(rng):
         (
             SquaredHinge(),
             np.arange(40).reshape(4, 10) % 3 - 1,
-            "y_true: expected -1 and 1, or 0 and 1, got -1.0 at row 0",
+            "y_true: expected -1 and 1, or 0 and 1, got -1.0 at row 0 beside 0 at row 0",
+        ),
+        (
+            Hinge(),
+            np.where(np.arange(40).reshape(4, 10) == 31, 0, -1),
+            "y_true: expected -1 and 1, or 0 and 1, got -1.0 at row 0 beside 0 at row 3",
         ),
         (
             CategoricalHinge(),
