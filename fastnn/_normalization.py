@@ -272,6 +272,9 @@ class Normalization(Layer):
         -1 or 1, that of the features; None for one mean and one variance of all numbers.
     mean, variance : float or array_like of shape (K,), optional
         Both or neither. Without them, `adapt` finds them; until then they are 0 and 1.
+    invert : bool
+        Whether to go the other way, ``x * max(sqrt(variance), 1e-7) + mean``: from what a network
+        was trained on back to the units of the data. Such a layer keeps a model from the plan.
     name, dtype
         See `Layer`.
 
@@ -282,13 +285,14 @@ class Normalization(Layer):
     """
 
     _kernel = "normalization"
-    lowered_by = ("mean", "variance")
+    lowered_by = ("mean", "variance", "invert")
 
     def __init__(
         self,
         axis: int | None = -1,
         mean: ArrayLike | None = None,
         variance: ArrayLike | None = None,
+        invert: bool = False,
         name: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
@@ -298,11 +302,16 @@ class Normalization(Layer):
             raise ValueError(
                 f"mean, variance: expected both or neither, got {mean!r} and {variance!r}"
             )
+        self.invert = check.flag(invert, "invert")
         self.mean = self.variance = None
         if mean is not None:
             self.mean, self.variance = _numbers(mean, "mean"), _numbers(variance, "variance")
             if np.min(self.variance) < 0:
                 raise ValueError(f"variance: expected numbers of at least 0, got {variance!r}")
+
+    @property
+    def kernel_name(self) -> str | None:
+        return None if self.invert else super().kernel_name
 
     def build(self, features: int) -> None:
         if self.mean is None:
@@ -354,7 +363,11 @@ class Normalization(Layer):
 
     def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
         mean, variance = self.statistics()
-        self._scale = 1 / np.maximum(np.sqrt(variance), np.array(LEAST_DEVIATION, self.dtype))
+        deviation = np.maximum(np.sqrt(variance), np.array(LEAST_DEVIATION, self.dtype))
+        if self.invert:
+            self._scale = deviation
+            return kernels.affine(x, deviation, mean)
+        self._scale = 1 / deviation
         return kernels.affine(x, self._scale, None, mean)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:

@@ -274,6 +274,24 @@ def test_constant_columns_are_zero_after_adapt(rng):
     np.testing.assert_array_equal(outputs, model(x + 1))
 
 
+def test_normalization_inverted(rng):
+    x = rng.normal(3, 2, (20, 3))
+    there, back = (Normalization(invert=invert, dtype="float64") for invert in (False, True))
+    there.adapt(x)
+    back.adapt(x)
+    np.testing.assert_allclose(back(there(x)), x, rtol=1e-12)
+    # Keras's figures for mean [1, -2], variance [4, 0].
+    given = Normalization(mean=[1, -2], variance=[4, 0], invert=True)
+    np.testing.assert_allclose(given([[1.5, 3]]), [[4, -1.9999996]], rtol=1e-7)
+    np.testing.assert_allclose(given.backward(np.ones((1, 2), "f")), [[2, 1e-7]], rtol=1e-6)
+    model = fn.Sequential([Dense(3, dtype="float64"), back])
+    model.compile(loss="mse")
+    assert model.obstacles() == [f"layer {back.name} (Normalization)"]
+    assert fn.gradients.check_gradients(model, x, x)
+    with pytest.raises(TypeError, match="invert: expected True or False, got 1"):
+        Normalization(invert=1)
+
+
 def test_one_mean_for_all_numbers(rng):
     x = rng.normal(3, 2, (20, 3, 4))
     for data in (x, x.reshape(20, 12), x.ravel()):
