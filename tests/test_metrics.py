@@ -119,6 +119,13 @@ KERAS = [
     (AUC(7, curve="PR", summation_method="minoring"), (BINARY, SCORES, WEIGHTS), 0.43573642),
     (AUC(7, curve="PR", summation_method="majoring"), (BINARY, SCORES, WEIGHTS), 0.54845250),
     (AUC(thresholds=[0.6, 0.2]), (BINARY, SCORES), 0.72),
+    (AUC(multi_label=True), (ONE_HOT, SHARES), 0.80555552),
+    (AUC(multi_label=True, curve="PR"), (ONE_HOT, SHARES, WEIGHTS[:5]), 0.67720783),
+    (
+        AUC(9, multi_label=True, num_labels=3, label_weights=[1, 2, 0.5]),
+        (ONE_HOT, SHARES),
+        0.83333331,
+    ),
     (AUC(from_logits=True), (BINARY, np.log(SCORES / (1 - SCORES))), 0.7),
     (metrics.TruePositives(), (BINARY, SCORES), 2),
     (metrics.TrueNegatives(), (BINARY, SCORES, WEIGHTS), 5),
@@ -191,6 +198,25 @@ def in_batches(metric, *data):
     """The metric over batches of 1, 36 and 63 rows."""
     parts = [slice(0, 1), slice(1, 37), slice(37, 100)]
     return evaluate_array(metric, *([array[part] for array in data] for part in parts))
+
+
+def test_areas_of_many_labels_against_scikit_learn(rng):
+    true, pred = rng.random((100, 4)) > 0.6, np.round(rng.random((100, 4)), 2)
+    weight, shares = rng.random(100), [1, 0, 2, 3]
+    metric = AUC(10001, multi_label=True)
+    for average, made in (
+        ("macro", metric),
+        (None, AUC(10001, multi_label=True, label_weights=shares)),
+    ):
+        expected = sklearn.metrics.roc_auc_score(true, pred, average=average, sample_weight=weight)
+        expected = np.average(expected, weights=shares if average is None else None)
+        assert in_batches(made, true, pred, weight) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="y_pred: expected 4 columns, got 3"):
+        made.update_state(true[:, :3], pred[:, :3])
+    with pytest.raises(ValueError, match=r"y_pred: expected shape \(100, 4\), got \(100, 3\)"):
+        metric.update_state(true[:, :3], pred[:, :3])
+    metric.reset_state()
+    assert metric.result() == 0
 
 
 def test_against_scikit_learn(rng):
@@ -588,6 +614,11 @@ def test_errors(metric, batch, message):
         ),
         (lambda: Precision([]), "thresholds: expected at least one number, got none"),
         (lambda: Precision(class_id=-1), "class_id: expected a non-negative integer, got -1"),
+        (lambda: AUC(num_labels=3), "multi_label: expected True with num_labels or label_weights"),
+        (
+            lambda: AUC(multi_label=True, num_labels=2, label_weights=[1]),
+            "label_weights: expected shape (2,), got (1,)",
+        ),
         (lambda: AUC(1), "num_thresholds: expected at least 2, got 1"),
         (lambda: AUC(curve="RO"), "curve: expected one of ROC, PR, got 'RO'"),
         (lambda: AUC(thresholds=[2]), "thresholds: expected a number in [0, 1], got 2"),

@@ -192,14 +192,22 @@ class AUC(_Counts):
         or higher of the two ends.
     thresholds : sequence of float, optional
         In [0, 1], instead of evenly spaced ones.
+    multi_label : bool
+        Whether each output has a curve of its own, and the result is the mean of their areas. By
+        default all outputs of a row count together.
+    num_labels : int, optional
+        With `multi_label`, how many outputs there must be.
+    label_weights : sequence of float, optional
+        With `multi_label`, the weight of each output's area in the mean.
     from_logits : bool
         Whether outputs are logits, to be put through a sigmoid first.
 
     Notes
     -----
-    All outputs of a row count together. For the exact area use
-    ``OnOutputs(sklearn.metrics.roc_auc_score)``.
+    For the exact area use ``OnOutputs(sklearn.metrics.roc_auc_score)``.
     """
+
+    _curves: list[AUC]  # of each output, with `multi_label`
 
     def __init__(
         self,
@@ -208,9 +216,25 @@ class AUC(_Counts):
         summation_method: str = "interpolation",
         name: str | None = None,
         thresholds: Sequence[float] | None = None,
+        multi_label: bool = False,
+        num_labels: int | None = None,
+        label_weights: Sequence[float] | None = None,
         from_logits: bool = False,
     ) -> None:
         super().__init__(name)
+        self.multi_label = check.flag(multi_label, "multi_label")
+        self.num_labels, self.label_weights = num_labels, label_weights
+        if not multi_label and not (num_labels is None and label_weights is None):
+            raise ValueError(
+                "multi_label: expected True with num_labels or label_weights, got False"
+            )
+        self._labels = None if num_labels is None else check.positive_int(num_labels, "num_labels")
+        self._label_weights = None
+        if label_weights is not None:
+            self._labels = len(label_weights) if self._labels is None else self._labels
+            self._label_weights = check.as_sample_weight(
+                label_weights, "label_weights", self._labels, np.float64
+            )
         self.num_thresholds = check.positive_int(num_thresholds, "num_thresholds")
         if self.num_thresholds < 2:
             raise ValueError(f"num_thresholds: expected at least 2, got {num_thresholds}")
@@ -234,9 +258,35 @@ class AUC(_Counts):
         pred = check.as_real(y_pred, "y_pred")
         if self.from_logits:
             pred = 0.5 + 0.5 * np.tanh(0.5 * pred)
-        super().update_state(y_true, pred, sample_weight)
+        if not self.multi_label:
+            return super().update_state(y_true, pred, sample_weight)
+        true, pred, weight = batch(y_true, pred, sample_weight)
+        columns = pred.shape[1]
+        if columns != (self._labels or columns):
+            raise ValueError(
+                f"y_pred: expected {check.plural(self._labels or 0, 'column')}, got {columns}"
+            )
+        true = one_hot(true, pred)
+        if not self._curves:
+            # Between their ends the thresholds are those of this one.
+            inner = self._levels[1:-1].tolist()
+            self._curves = [
+                AUC(2, self.curve, self.summation_method, thresholds=inner) for _ in range(columns)
+            ]
+        check.expect_shape(pred, "y_pred", (len(pred), len(self._curves)))
+        for j, curve in enumerate(self._curves):
+            curve.update_state(true[:, j], pred[:, j], weight)
+
+    def reset_state(self) -> None:
+        super().reset_state()
+        self._curves = []
 
     def result(self) -> float:
+        if self.multi_label:
+            areas = [curve.result() for curve in self._curves]
+            if not areas or (self._label_weights is not None and not self._label_weights.any()):
+                return 0.0
+            return float(np.average(areas, weights=self._label_weights))
         tp, fp, fn, tn = (
             self.true_positives,
             self.false_positives,
