@@ -369,7 +369,8 @@ class OneCycle(LearningRateSchedule):
     Notes
     -----
     Arguments, defaults and formula are those of PyTorch's ``OneCycleLR``, momentum apart: that is
-    not a part of the schedule here.
+    not a part of the schedule here, and a rise shorter than one step is left out: the first rate is
+    then the highest (PyTorch begins a part of a step beyond it).
     """
 
     def __init__(
