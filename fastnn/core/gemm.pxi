@@ -10,17 +10,23 @@ cdef enum:
     # Rows of B in one panel: 2048 x 128 bytes is a quarter of a 1 MiB L2, and a longer chain would
     # store and reload C more often. (k of an update is never cut: its tile leaves by the update.)
     PANEL_DEPTH = 2048
-    # Rows of A that one pass over the panels of B touches; bounds the packed copy of A.
+    # Rows of A that are packed at once. Where no copy is made, one pass goes down all rows.
     BLOCK_ROWS = 448
-    # Rows of B this many bytes apart or more: a packed panel won by 5 to 10 per cent at 1024**3
-    # and 512 x 2048 x 2048, and lost 3 per cent at 512-byte to 2-KiB rows (one core, Zen 4).
-    FAR_ROWS = 4096
+    # Rows of B this many bytes apart or more do not stay in L2, nor in the first TLB. Where A lies
+    # transposed, a packed panel won by 6 per cent at 2048 x 512 x 2048; where it does not, it lost 5.
+    # The next lines of a transposed panel are fetched ahead (135 instead of 272 cycles for 16 x 16).
+    FAR_ROWS = 8192
     # Packing a panel costs about as much as the products of two rows with it.
     PACK_ROWS = 40
     # Rows this many bytes apart (or a multiple) share their L1 sets: 14 rows of A evict each other.
     # Packing A took 1024**3 from 67 to 90 per cent of peak.
     ALIASED_ROWS = 2048
     PAGE_SLACK = 64
+    # Tiles that are finished together, still in L1.
+    RUN = 4
+    # Rows of A in a tile are reached from two of them, so many rows apart: with a pointer for each, GCC
+    # ran out of integer registers and kept some in vector registers, which cost 4 per cent of peak.
+    HALF = 7
     # Up to so many rows, tiles are FLAT_NV vectors wide: the product is bound by reading B, which is
     # read in longer runs then, and a few accumulators would wait for each other.
     FLAT_ROWS = 2
@@ -74,11 +80,14 @@ cdef struct Ahead:
     Py_ssize_t ld
 
 
-cdef inline forced tile(const int mr, const int nv, const bint trans_a, Py_ssize_t k,
+cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tiles, Py_ssize_t k,
                         const real* a, Py_ssize_t lda, const real* b, Py_ssize_t ldb,
                         const real* start, Py_ssize_t ldstart, real* c, Py_ssize_t ldc,
                         const Ahead* ahead) noexcept nogil:
-    """C = start + A B on mr rows and nv vectors.
+    """C = start + A B on mr rows and nv vectors, for each of `tiles` tiles one below the other.
+
+    GCC keeps the accumulators in registers to the end only inside an outer loop: without one it
+    stored and loaded all of them once more for each tile.
 
     Transposed products, which end in an update, spread the fetching of the next tile's weights and
     slots (`ahead`, 2**bits arrays in turn) over the loop: in one burst it stalled the tile (71
@@ -89,24 +98,42 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, Py_ssize
     cdef vec row[NV]
     cdef vec x
     cdef Py_ssize_t p, ld_ahead = ahead.ld
+    cdef Py_ssize_t down[HALF]
+    cdef const real* lower = a + HALF * lda
     cdef int i, j, bits = ahead.bits, turn = (1 << bits) - 1
-    for i in range(mr):
-        for j in range(nv):
-            acc[i][j] = vload(start + i * ldstart + j * VW)
-    for p in range(k):
-        if trans_a:
-            line = ahead.arrays[p & turn] + ((p >> bits) & 15) * ld_ahead
-            prefetch(line)
-            prefetch(line + NV * VW - 1)
-        for j in range(nv):
-            row[j] = vload(b + p * ldb + j * VW)
+    for i in range(HALF):
+        down[i] = i * lda
+    while tiles > 0:
         for i in range(mr):
-            x = vset(a[p * lda + i] if trans_a else a[i * lda + p])
             for j in range(nv):
-                acc[i][j] = vfma(x, row[j], acc[i][j])
-    for i in range(mr):
-        for j in range(nv):
-            vstore(c + i * ldc + j * VW, acc[i][j])
+                acc[i][j] = vload(start + j * VW)
+            start += ldstart
+        for p in range(k):
+            if trans_a:
+                line = ahead.arrays[p & turn] + ((p >> bits) & 15) * ld_ahead
+                prefetch(line)
+                prefetch(line + NV * VW - 1)
+            for j in range(nv):
+                row[j] = vload(b + p * ldb + j * VW)
+            for i in range(mr):
+                x = vset(a[i] if trans_a or i == 0 else (a if i < HALF else lower)[down[i % HALF]])
+                for j in range(nv):
+                    acc[i][j] = vfma(x, row[j], acc[i][j])
+            if trans_a:
+                a += lda
+            else:
+                a += 1
+                lower += 1
+        for i in range(mr):
+            for j in range(nv):
+                vstore(c + j * VW, acc[i][j])
+            c += ldc
+        if trans_a:
+            a += mr - k * lda
+        else:
+            a += mr * lda - k
+            lower += mr * lda - k
+        tiles -= 1
 
 
 cdef inline forced flat_tile(const int mr, Py_ssize_t k, const real* a, Py_ssize_t lda, const real* b,
@@ -142,53 +169,53 @@ cdef void any_flat_tile(int mr, Py_ssize_t k, const real* a, Py_ssize_t lda, con
         flat_tile(2, k, a, lda, b, ldb, start, ldstart, c, ldc)
 
 
-cdef inline forced tile_of_height(const int nv, const bint trans_a, int mr, Py_ssize_t k,
+cdef inline forced tile_of_height(const int nv, const bint trans_a, int mr, int tiles, Py_ssize_t k,
                                   const real* a, Py_ssize_t lda, const real* b, Py_ssize_t ldb,
                                   const real* start, Py_ssize_t ldstart, real* c,
                                   Py_ssize_t ldc, const Ahead* ahead) noexcept nogil:
     """One body for each height, so that every accumulator is a register."""
     if MR >= 14 and mr == 14:
-        tile(14 if MR >= 14 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(14 if MR >= 14 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 13 and mr == 13:
-        tile(13 if MR >= 13 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(13 if MR >= 13 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 12 and mr == 12:
-        tile(12 if MR >= 12 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(12 if MR >= 12 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 11 and mr == 11:
-        tile(11 if MR >= 11 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(11 if MR >= 11 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 10 and mr == 10:
-        tile(10 if MR >= 10 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(10 if MR >= 10 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 9 and mr == 9:
-        tile(9 if MR >= 9 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(9 if MR >= 9 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 8 and mr == 8:
-        tile(8 if MR >= 8 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(8 if MR >= 8 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 7 and mr == 7:
-        tile(7 if MR >= 7 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(7 if MR >= 7 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 6 and mr == 6:
-        tile(6 if MR >= 6 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(6 if MR >= 6 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 5 and mr == 5:
-        tile(5 if MR >= 5 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(5 if MR >= 5 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 4 and mr == 4:
-        tile(4 if MR >= 4 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(4 if MR >= 4 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 3 and mr == 3:
-        tile(3 if MR >= 3 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(3 if MR >= 3 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 2 and mr == 2:
-        tile(2 if MR >= 2 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(2 if MR >= 2 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 1 and mr == 1:
-        tile(1 if MR >= 1 else 1, nv, trans_a, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(1 if MR >= 1 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
 
 
-cdef void any_tile(int mr, int nv, bint trans_a, Py_ssize_t k, const real* a, Py_ssize_t lda,
+cdef void any_tile(int mr, int nv, bint trans_a, int tiles, Py_ssize_t k, const real* a, Py_ssize_t lda,
                    const real* b, Py_ssize_t ldb, const real* start, Py_ssize_t ldstart, real* c,
                    Py_ssize_t ldc, const Ahead* ahead) noexcept nogil:
     if nv == NV:
         if trans_a:
-            tile_of_height(NV, True, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+            tile_of_height(NV, True, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
         else:
-            tile_of_height(NV, False, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+            tile_of_height(NV, False, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif trans_a:
-        tile_of_height(1, True, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile_of_height(1, True, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     else:
-        tile_of_height(1, False, mr, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile_of_height(1, False, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
 
 cdef void pack_rows(const real* x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t cols,
                     real* out, Py_ssize_t ldout) noexcept nogil:
@@ -214,11 +241,15 @@ cdef void pack_panel_transposed(const real* b, Py_ssize_t ldb, Py_ssize_t k, Py_
                                 real* out) noexcept nogil:
     """out (k, NV * VW) = the first cols rows of b (., k), transposed, zeros beyond."""
     cdef Py_ssize_t p = 0, j, q
+    cdef bint far = ldb * <Py_ssize_t>sizeof(real) >= FAR_ROWS
     if cols < NV * VW:
         memset(out, 0, k * (NV * VW) * sizeof(real))
     while p + VW <= k:
         j = 0
         while j + VW <= cols:
+            if far:
+                for q in range(j, j + VW):
+                    prefetch(b + q * ldb + p + NV * VW)
             transpose_block(b + j * ldb + p, ldb, out + p * (NV * VW) + j, NV * VW)
             j += VW
         for j in range(j, cols):
@@ -262,7 +293,8 @@ cdef void gemm_prepare(Gemm* g) noexcept nogil:
     cdef bint aliased_b = row_b % ALIASED_ROWS == 0
     g.depth = g.k if g.finish == FINISH_UPDATE else min(g.k, PANEL_DEPTH)
     g.pack_a = (g.a == NULL or row_a % ALIASED_ROWS == 0) and tall >= 8 and g.n >= 8 * NV * VW
-    g.pack_b = g.trans_b or (g.m >= PACK_ROWS and (aliased_b or row_b >= FAR_ROWS) and g.k >= 128)
+    g.pack_b = g.trans_b or (g.m >= PACK_ROWS and g.k >= 128
+                               and (aliased_b or (g.trans_a and row_b >= FAR_ROWS)))
     g.scratch_bytes = (g.depth * NV * VW + MR * NV * VW) * sizeof(real) + PAGE_SLACK
     if g.pack_a:
         g.scratch_bytes += packed_a_numbers(g) * sizeof(real)
@@ -295,24 +327,75 @@ cdef void gemm_share(Gemm* g, int tid, int nthreads, Py_ssize_t* i0, Py_ssize_t*
     share(g.m, 1, tid // chosen, nthreads // chosen, i0, i1)
 
 
-cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
-    cdef Gemm* g = <Gemm*>args
-    cdef Py_ssize_t first, last, v0, v1, v, k0, kc, i, i0, i1, tiles, j, cols, ldpanel, lda, ldout
-    cdef Py_ssize_t ldstart
+# What one pass down the rows i0..i1 multiplies: kc of A's columns with one panel of B, from k0 and j on.
+cdef struct Strip:
+    Py_ssize_t i0, i1, j, k0, kc
+    const real* a         # IN (i1 - i0, kc), or transposed
+    Py_ssize_t lda
+    const real* b         # IN (kc, nv * VW)
+    Py_ssize_t ldb
+    const real* bias      # IN (nv * VW,) or NULL
+    int nv
+    bint edge             # C and B end within the panel, and memory beyond is not ours
+    real* small           # (MR, NV * VW)  where a tile stays that does not go to C
+
+
+cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
+    cdef bint apart = s.edge or g.finish == FINISH_UPDATE
+    cdef bint ends = s.k0 + s.kc == g.k and g.finish != FINISH_NOTHING
+    cdef int nv = s.nv, mr, tiles, q, count = <int>((s.i1 - s.i0 + MR - 1) // MR)
+    cdef int tall = <int>((s.i1 - s.i0) // count)  # rows of a tile; the first `taller` have one more
+    cdef int taller = <int>(s.i1 - s.i0) - tall * count
+    cdef Py_ssize_t i = s.i0, j = s.j, at, ldout, ldstart, cols = min(g.n - j, nv * VW)
     cdef const real* a
-    cdef const real* panel
     cdef const real* start
     cdef real* out
-    cdef real* packed_panel = <real*>(g.scratch + g.scratch_bytes * tid)
-    cdef real* small = packed_panel + g.depth * NV * VW     # one tile
-    cdef real* packed_a = small + MR * NV * VW
-    cdef const real* rows = g.a
-    cdef Py_ssize_t ldrows = g.lda
-    cdef int mr, nv, flat, s
-    cdef bint edge, apart, pack_a = g.pack_a
-    cdef real edge_bias[NV * VW]
     cdef Ahead ahead
     ahead.ld, ahead.bits = g.ldc, 1 if g.slots[1] == NULL else 2
+    while i < s.i1:
+        mr = tall + 1 if taller > 0 else tall
+        tiles = 1 if apart or nv > NV else min(taller if taller > 0 else count, RUN)
+        count -= tiles
+        taller -= tiles
+        out = s.small if apart else g.c + i * g.ldc + j
+        ldout = NV * VW if apart else g.ldc
+        ldstart = 0
+        if s.k0 > 0:
+            start = out
+            ldstart = ldout
+            if s.edge:
+                pack_rows(g.c + i * g.ldc + j, g.ldc, mr, cols, s.small, NV * VW)
+        else:
+            start = &ZEROS[0] if s.bias == NULL else s.bias
+        a = s.a + (i - s.i0) * (1 if g.trans_a else s.lda)
+        if nv > NV:
+            any_flat_tile(mr, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout)
+        else:
+            # The next tile is the one below, or the first one of the next panel.
+            at = (i + mr) * g.ldc + j if count else s.i0 * g.ldc + j + NV * VW
+            for q in range(1 << ahead.bits):
+                ahead.arrays[q] = (g.c if q == 0 or g.slots[q - 1] == NULL else g.slots[q - 1]) + at
+            any_tile(mr, nv, g.trans_a, tiles, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout,
+                     &ahead)
+        if ends:
+            finish_block(g, step, out, ldout, i, j, mr * tiles, nv * VW)
+        if s.edge:
+            pack_rows(s.small, NV * VW, mr, cols, g.c + i * g.ldc + j, g.ldc)
+        i += mr * tiles
+
+
+cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
+    cdef Gemm* g = <Gemm*>args
+    cdef Py_ssize_t first, last, v0, v1, v, cols, ldrows = g.lda
+    cdef real* packed_panel = <real*>(g.scratch + g.scratch_bytes * tid)
+    cdef real* packed_a
+    cdef const real* rows = g.a
+    cdef int flat = NV
+    cdef bint pack_a = g.pack_a
+    cdef real edge_bias[NV * VW]
+    cdef Strip s
+    s.small = packed_panel + g.depth * NV * VW
+    packed_a = s.small + MR * NV * VW
     gemm_share(g, tid, nthreads, &first, &last, &v0, &v1)
     if first >= last or v0 >= v1:
         return
@@ -320,81 +403,48 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
         ldrows = step.lddata
         rows = step.data + step.first * ldrows
         pack_a = pack_a and ldrows * sizeof(real) % ALIASED_ROWS == 0
-    flat = NV
     if last - first <= FLAT_ROWS and not g.trans_a and not g.trans_b and not g.pack_b:
         flat = FLAT_NV
-    k0 = 0
+    s.k0 = 0
     while True:
-        kc = min(g.k - k0, g.depth)
-        i0 = first
-        while i0 < last:
-            i1 = min(i0 + BLOCK_ROWS, last)
+        s.kc = min(g.k - s.k0, g.depth)
+        s.i0 = first
+        while s.i0 < last:
+            s.i1 = min(s.i0 + BLOCK_ROWS, last) if pack_a else last
             if pack_a:
-                lda = packed_a_ld(g)
+                s.a, s.lda = packed_a, packed_a_ld(g)
                 if g.trans_a:
-                    pack_rows(rows + k0 * ldrows + i0, ldrows, kc, i1 - i0, packed_a, lda)
+                    pack_rows(rows + s.k0 * ldrows + s.i0, ldrows, s.kc, s.i1 - s.i0, packed_a, s.lda)
                 else:
-                    pack_rows(rows + i0 * ldrows + k0, ldrows, i1 - i0, kc, packed_a, lda)
-                a = packed_a
+                    pack_rows(rows + s.i0 * ldrows + s.k0, ldrows, s.i1 - s.i0, s.kc, packed_a, s.lda)
             else:
-                lda = ldrows
-                a = rows + (k0 * lda + i0 if g.trans_a else i0 * lda + k0)
+                s.lda = ldrows
+                s.a = rows + (s.k0 * ldrows + s.i0 if g.trans_a else s.i0 * ldrows + s.k0)
             v = v0
             while v < v1:
-                j = v * VW
-                nv = <int>min(v1 - v, NV)
-                if v1 - v >= flat and (g.padded or j + flat * VW <= g.n):
-                    nv = flat
-                cols = min(g.n - j, nv * VW)
-                edge = cols < nv * VW and not g.padded
+                s.j = v * VW
+                s.nv = <int>min(v1 - v, NV)
+                if v1 - v >= flat and (g.padded or s.j + flat * VW <= g.n):
+                    s.nv = flat
+                cols = min(g.n - s.j, s.nv * VW)
+                s.edge = cols < s.nv * VW and not g.padded
+                s.b, s.ldb = packed_panel, NV * VW
                 if g.trans_b:
-                    pack_panel_transposed(g.b + j * g.ldb + k0, g.ldb, kc, cols, packed_panel)
-                elif g.pack_b or edge:
-                    pack_panel(g.b + k0 * g.ldb + j, g.ldb, kc, cols, packed_panel)
-                if g.trans_b or g.pack_b or edge:
-                    panel = packed_panel
-                    ldpanel = NV * VW
+                    pack_panel_transposed(g.b + s.j * g.ldb + s.k0, g.ldb, s.kc, cols, packed_panel)
+                elif g.pack_b or s.edge:
+                    pack_panel(g.b + s.k0 * g.ldb + s.j, g.ldb, s.kc, cols, packed_panel)
                 else:
-                    panel = g.b + k0 * g.ldb + j
-                    ldpanel = g.ldb
-                if edge and g.bias != NULL:
+                    s.b, s.ldb = g.b + s.k0 * g.ldb + s.j, g.ldb
+                s.bias = NULL if g.bias == NULL else g.bias + s.j
+                if s.edge and g.bias != NULL:
                     memset(edge_bias, 0, sizeof(edge_bias))
-                    memcpy(edge_bias, g.bias + j, cols * sizeof(real))
-                apart = edge or g.finish == FINISH_UPDATE
-                i = i0
-                while i < i1:
-                    tiles = (i1 - i + MR - 1) // MR
-                    mr = <int>((i1 - i + tiles - 1) // tiles)
-                    out = small if apart else g.c + i * g.ldc + j
-                    ldout = NV * VW if apart else g.ldc
-                    ldstart = 0
-                    if k0 > 0:
-                        start = out
-                        ldstart = ldout
-                        if edge:
-                            pack_rows(g.c + i * g.ldc + j, g.ldc, mr, cols, small, NV * VW)
-                    elif g.bias == NULL:
-                        start = ZEROS
-                    else:
-                        start = &edge_bias[0] if edge else g.bias + j
-                    for s in range(1 << ahead.bits):
-                        ahead.arrays[s] = g.c if s == 0 or g.slots[s - 1] == NULL else g.slots[s - 1]
-                        ahead.arrays[s] += (i + mr) * g.ldc + j
-                    if nv > NV:
-                        any_flat_tile(mr, kc, a + (i - i0) * lda, lda, panel, ldpanel, start, ldstart,
-                                      out, ldout)
-                    else:
-                        any_tile(mr, nv, g.trans_a, kc, a + (i - i0) * (1 if g.trans_a else lda), lda,
-                                 panel, ldpanel, start, ldstart, out, ldout, &ahead)
-                    if k0 + kc == g.k and g.finish != FINISH_NOTHING:
-                        finish_block(g, step, out, ldout, i, j, mr, nv * VW)
-                    if edge:
-                        pack_rows(small, NV * VW, mr, cols, g.c + i * g.ldc + j, g.ldc)
-                    i += mr
-                v += nv
-            i0 = i1
-        k0 += kc
-        if k0 >= g.k:
+                    memcpy(edge_bias, s.bias, cols * sizeof(real))
+                    s.bias = &edge_bias[0]
+                gemm_strip(g, step, &s)
+                v += s.nv
+            s.i0 = s.i1
+        s.k0 += s.kc
+        if s.k0 >= g.k:
             break
 
 

@@ -5,6 +5,7 @@
 # in UPDATES.
 
 cdef enum:
+    OWN_HYPERS = 5
     SLOTS = 3  # arrays of state that an optimizer may keep beside the weights
     # The row of hyper: an update's own numbers, the learning rate first; from DECAY on, zero if unused:
     DECAY = 8      # learning rate * weight decay
@@ -92,57 +93,63 @@ cdef once before_block(const real* hyper, const Extras* e, real* w, Py_ssize_t l
                 vstore_part(at, x - decay * x, rest)
 
 
-cdef inline forced update_vector(const int code, const real* hyper, vec* w, vec g,
+cdef inline forced own_hypers(vec* h, const real* hyper) noexcept nogil:
+    """The numbers that an update itself looks at."""
+    h[0], h[1], h[2] = vset(hyper[0]), vset(hyper[1]), vset(hyper[2])
+    h[3], h[4] = vset(hyper[3]), vset(hyper[4])
+
+
+cdef inline forced update_vector(const int code, const vec* h, vec* w, vec g,
                                  vec* s) noexcept nogil:
     """Formulas of Keras 3; each is written out in reference.py."""
-    cdef vec step = vset(hyper[0]) * g, spread
+    cdef vec step = h[0] * g, spread
     if code == SGD:
         w[0] = w[0] - step
     elif code == MOMENTUM:
-        s[0] = vfma(vset(hyper[1]), s[0], -step)
+        s[0] = vfma(h[1], s[0], -step)
         w[0] = w[0] + s[0]
     elif code == NESTEROV:
-        s[0] = vfma(vset(hyper[1]), s[0], -step)
-        w[0] = w[0] + vfma(vset(hyper[1]), s[0], -step)
+        s[0] = vfma(h[1], s[0], -step)
+        w[0] = w[0] + vfma(h[1], s[0], -step)
     elif code == ADAGRAD:
         s[0] = vfma(g, g, s[0])
-        w[0] = w[0] - step / vsqrt(s[0] + vset(hyper[1]))
+        w[0] = w[0] - step / vsqrt(s[0] + h[1])
     elif (code == RMSPROP or code == RMSPROP_MOMENTUM or code == RMSPROP_CENTERED
           or code == RMSPROP_CENTERED_MOMENTUM):  # rate, rho, 1 - rho, epsilon, momentum
-        s[0] = spread = vfma(vset(hyper[1]), s[0], vset(hyper[2]) * g * g)
+        s[0] = spread = vfma(h[1], s[0], h[2] * g * g)
         if code == RMSPROP_CENTERED or code == RMSPROP_CENTERED_MOMENTUM:
-            s[1] = vfma(vset(hyper[1]), s[1], vset(hyper[2]) * g)
+            s[1] = vfma(h[1], s[1], h[2] * g)
             spread = vmax(vset(0), vfma(-s[1], s[1], spread))  # a variance: rounding makes it negative
-        step = step / vsqrt(spread + vset(hyper[3]))
+        step = step / vsqrt(spread + h[3])
         if code == RMSPROP_MOMENTUM:
-            s[1] = step = vfma(vset(hyper[4]), s[1], step)
+            s[1] = step = vfma(h[4], s[1], step)
         elif code == RMSPROP_CENTERED_MOMENTUM:
-            s[2] = step = vfma(vset(hyper[4]), s[2], step)
+            s[2] = step = vfma(h[4], s[2], step)
         w[0] = w[0] - step
     elif code == ADADELTA:  # rate, rho, 1 - rho, epsilon
-        s[0] = vfma(vset(hyper[1]), s[0], vset(hyper[2]) * g * g)
-        step = g * vsqrt(s[1] + vset(hyper[3])) / vsqrt(s[0] + vset(hyper[3]))
-        s[1] = vfma(vset(hyper[1]), s[1], vset(hyper[2]) * step * step)
-        w[0] = vfma(vset(-hyper[0]), step, w[0])
+        s[0] = vfma(h[1], s[0], h[2] * g * g)
+        step = g * vsqrt(s[1] + h[3]) / vsqrt(s[0] + h[3])
+        s[1] = vfma(h[1], s[1], h[2] * step * step)
+        w[0] = vfma(-h[0], step, w[0])
     elif code == ADAM or code == AMSGRAD:  # corrected rate, 1 - beta_1, 1 - beta_2, epsilon
-        s[0] = vfma(vset(hyper[1]), g - s[0], s[0])
-        s[1] = spread = vfma(vset(hyper[2]), vfma(g, g, -s[1]), s[1])
+        s[0] = vfma(h[1], g - s[0], s[0])
+        s[1] = spread = vfma(h[2], vfma(g, g, -s[1]), s[1])
         if code == AMSGRAD:
             s[2] = spread = greater(s[2], spread)
-        w[0] = w[0] - vset(hyper[0]) * s[0] / (vsqrt(spread) + vset(hyper[3]))
+        w[0] = w[0] - h[0] * s[0] / (vsqrt(spread) + h[3])
     elif code == ADAMAX:  # corrected rate, 1 - beta_1, beta_2, epsilon
-        s[0] = vfma(vset(hyper[1]), g - s[0], s[0])
-        s[1] = greater(vset(hyper[2]) * s[1], vabs(g))
-        w[0] = w[0] - vset(hyper[0]) * s[0] / (s[1] + vset(hyper[3]))
+        s[0] = vfma(h[1], g - s[0], s[0])
+        s[1] = greater(h[2] * s[1], vabs(g))
+        w[0] = w[0] - h[0] * s[0] / (s[1] + h[3])
     elif code == NADAM:  # rate of the momentum, 1 - beta_1, 1 - beta_2, epsilon, rate of the gradient
-        s[0] = vfma(vset(hyper[1]), g - s[0], s[0])
-        s[1] = vfma(vset(hyper[2]), vfma(g, g, -s[1]), s[1])
-        step = vfma(vset(hyper[0]), s[0], vset(hyper[4]) * g)
-        w[0] = w[0] - step / (vsqrt(s[1]) + vset(hyper[3]))
+        s[0] = vfma(h[1], g - s[0], s[0])
+        s[1] = vfma(h[2], vfma(g, g, -s[1]), s[1])
+        step = vfma(h[0], s[0], h[4] * g)
+        w[0] = w[0] - step / (vsqrt(s[1]) + h[3])
     elif code == LION:  # rate, beta_1, 1 - beta_1, beta_2, 1 - beta_2
-        step = vfma(vset(hyper[1]), s[0], vset(hyper[2]) * g)
-        w[0] = w[0] - sign_of(step, vset(hyper[0]))
-        s[0] = vfma(vset(hyper[3]), s[0], vset(hyper[4]) * g)
+        step = vfma(h[1], s[0], h[2] * g)
+        w[0] = w[0] - sign_of(step, h[0])
+        s[0] = vfma(h[3], s[0], h[4] * g)
 
 
 cdef inline int update_slots(int code) noexcept nogil:
@@ -171,18 +178,40 @@ cdef inline forced update_rows(const int code, const int slots, const real* hype
     cdef vec weight, end, gradient
     cdef vec state[SLOTS]
     cdef vec ends[SLOTS]  # apart: these live in memory
+    # Copies that no store to the arrays can change: they stay in registers.
+    cdef vec h[OWN_HYPERS]
+    cdef real* first = s[0]
+    cdef real* second = s[1]
+    cdef real* third = s[2]
     cdef int k
+    own_hypers(h, hyper)
+    if cols == NV * VW:  # a tile of a product
+        for i in range(rows):
+            for j in range(NV):
+                weight = vload(w + j * VW)
+                for k in range(slots):
+                    state[k] = vload((first if k == 0 else second if k == 1 else third) + j * VW)
+                update_vector(code, h, &weight, vload(g + j * VW), state)
+                vstore(w + j * VW, weight)
+                for k in range(slots):
+                    vstore((first if k == 0 else second if k == 1 else third) + j * VW, state[k])
+            w += ldw
+            g += ldg
+            first += ldw
+            second += ldw
+            third += ldw
+        return
     for i in range(rows):
         j = 0
         while j < whole:
             at = i * ldw + j
             weight = vload(w + at)
             for k in range(slots):
-                state[k] = vload(s[k] + at)
-            update_vector(code, hyper, &weight, vload(g + i * ldg + j), state)
+                state[k] = vload((first if k == 0 else second if k == 1 else third) + at)
+            update_vector(code, h, &weight, vload(g + i * ldg + j), state)
             vstore(w + at, weight)
             for k in range(slots):
-                vstore(s[k] + at, state[k])
+                vstore((first if k == 0 else second if k == 1 else third) + at, state[k])
             j += VW
         if j < cols:
             at = i * ldw + j
@@ -190,7 +219,7 @@ cdef inline forced update_rows(const int code, const int slots, const real* hype
             load_end(&gradient, g + i * ldg + j, cols - j, 0)
             for k in range(slots):
                 load_end(&ends[k], s[k] + at, cols - j, 1)
-            update_vector(code, hyper, &end, gradient, ends)
+            update_vector(code, h, &end, gradient, ends)
             store_end(w + at, end, cols - j)
             for k in range(slots):
                 store_end(s[k] + at, ends[k], cols - j)
