@@ -76,6 +76,34 @@ def test_few_rows_have_the_bits_of_many(n, m, dtype, rng):
     assert kernels.dense_forward(x[:n], kernel, bias, "relu").tobytes() == whole[:n].tobytes()
 
 
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize(
+    "m, k, n",
+    [
+        (460, 600, 270),  # a transposed A large enough to be packed
+        (300, 8200, 280),  # and in several blocks
+        (60, 200, 2100),  # rows of B far apart
+        (50, 512, 512),  # rows that fall on the same cache sets
+        (470, 2100, 300),  # several depths
+    ],
+)
+@both_dtypes
+def test_the_same_bits_whatever_is_packed(m, k, n, transpose_a, transpose_b, dtype, rng):
+    # Products with a few columns and rows of an operand copy nothing of what the whole one copies.
+    a = rng.standard_normal((k, m) if transpose_a else (m, k)).astype(dtype)
+    b = rng.standard_normal((n, k) if transpose_b else (k, n)).astype(dtype)
+    whole = kernels.matmul(a, b, transpose_a, transpose_b)
+    for j in (0, 17, n - 20):
+        part = b[j : j + 20] if transpose_b else b[:, j : j + 20]
+        found = kernels.matmul(a, np.ascontiguousarray(part), transpose_a, transpose_b)
+        assert found.tobytes() == whole[:, j : j + 20].tobytes()
+    for i in (0, m - 7):
+        part = a[:, i : i + 7] if transpose_a else a[i : i + 7]
+        found = kernels.matmul(np.ascontiguousarray(part), b, transpose_a, transpose_b)
+        assert found.tobytes() == whole[i : i + 7].tobytes()
+
+
 # ---- inputs of any layout and type -------------------------------------------------------------
 
 

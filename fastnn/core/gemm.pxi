@@ -8,10 +8,19 @@
 
 cdef enum:
     # Rows of B in one panel: 2048 x 128 bytes is a quarter of a 1 MiB L2, and a longer chain would
-    # store and reload C more often. (k of an update is never cut: its tile leaves by the update.)
+    # store and reload C more often. A tile of few rows comes back to its panel sooner than L2 can
+    # deliver it, so that there it stays in L1. (k of an update is never cut: its tile leaves by the
+    # update.)
     PANEL_DEPTH = 2048
-    # Rows of A that are packed at once. Where no copy is made, one pass goes down all rows.
+    SHALLOW_DEPTH = 192
+    # Rows of A that are packed at once, and how much of a transposed A.
     BLOCK_ROWS = 448
+    BLOCK_BYTES = 8388608
+    # A transposed A beyond half of L2 is packed tile by tile: 89.6 instead of 88.7 per cent of peak at
+    # 2048 x 512 x 2048. Tiles of few rows, which use less than half of each line of A, ask for it sooner.
+    LARGE_BYTES = 1048576
+    # Numbers in a row of a packed tile: MR, in whole vectors.
+    TILE = (MR + VW - 1) // VW * VW
     # Rows of B this many bytes apart or more do not stay in L2, nor in the first TLB. Where A lies
     # transposed, a packed panel won by 6 per cent at 2048 x 512 x 2048; where it does not, it lost 5.
     # The next lines of a transposed panel are fetched ahead (135 instead of 272 cycles for 16 x 16).
@@ -291,8 +300,13 @@ cdef void gemm_prepare(Gemm* g) noexcept nogil:
     cdef size_t row_a = g.lda * sizeof(real), row_b = g.ldb * sizeof(real)
     cdef Py_ssize_t tall = g.k if g.trans_a else min(g.m, BLOCK_ROWS)
     cdef bint aliased_b = row_b % ALIASED_ROWS == 0
-    g.depth = g.k if g.finish == FINISH_UPDATE else min(g.k, PANEL_DEPTH)
-    g.pack_a = (g.a == NULL or row_a % ALIASED_ROWS == 0) and tall >= 8 and g.n >= 8 * NV * VW
+    g.depth = min(g.k, PANEL_DEPTH if 2 * MR >= LANES else SHALLOW_DEPTH)
+    if g.finish == FINISH_UPDATE:
+        g.depth = g.k
+    g.pack_a = g.a == NULL or row_a % ALIASED_ROWS == 0
+    if g.trans_a:
+        g.pack_a = g.pack_a or 2 * MR < LANES or g.m * g.k * <Py_ssize_t>sizeof(real) >= LARGE_BYTES
+    g.pack_a = g.pack_a and tall >= 8 and g.n >= 8 * NV * VW
     g.pack_b = g.trans_b or (g.m >= PACK_ROWS and g.k >= 128
                                and (aliased_b or (g.trans_a and row_b >= FAR_ROWS)))
     g.scratch_bytes = (g.depth * NV * VW + MR * NV * VW) * sizeof(real) + PAGE_SLACK
@@ -301,12 +315,35 @@ cdef void gemm_prepare(Gemm* g) noexcept nogil:
     g.scratch_bytes = (g.scratch_bytes + 4095) // 4096 * 4096 + PAGE_SLACK
 
 
-cdef inline Py_ssize_t packed_a_ld(Gemm* g) noexcept nogil:
-    return (min(g.m, BLOCK_ROWS) if g.trans_a else g.depth) + LANES
+cdef inline Py_ssize_t block_rows(Gemm* g) noexcept nogil:
+    """Rows of A that are packed at once; of a transposed A, a whole number of tiles."""
+    if not g.trans_a:
+        return BLOCK_ROWS
+    return max(1, BLOCK_BYTES // (g.depth * TILE * <Py_ssize_t>sizeof(real))) * MR
 
 
 cdef inline Py_ssize_t packed_a_numbers(Gemm* g) noexcept nogil:
-    return packed_a_ld(g) * (g.depth if g.trans_a else min(g.m, BLOCK_ROWS))
+    cdef Py_ssize_t rows = min(g.m, block_rows(g))
+    if g.trans_a:
+        return (rows + MR - 1) // MR * g.depth * TILE
+    return rows * (g.depth + LANES)
+
+
+cdef inline int tile_count(Py_ssize_t rows) noexcept nogil:
+    return <int>((rows + MR - 1) // MR)
+
+
+cdef void pack_tiles(const real* x, Py_ssize_t ldx, Py_ssize_t k, Py_ssize_t rows,
+                     real* out) noexcept nogil:
+    """out = the tiles of the transposed x (k, rows) one after the other, each (k, TILE)."""
+    cdef Py_ssize_t t, p, j, count = tile_count(rows), tall = rows // count, taller = rows % count
+    for t in range(count):
+        for p in range(k - 1):  # beyond the tile lies the next row
+            for j in range(TILE // VW):
+                vstore(out + p * TILE + j * VW, vload(x + p * ldx + j * VW))
+        memcpy(out + (k - 1) * TILE, x + (k - 1) * ldx, (tall + (t < taller)) * sizeof(real))
+        x += tall + (t < taller)
+        out += k * TILE
 
 
 cdef void gemm_share(Gemm* g, int tid, int nthreads, Py_ssize_t* i0, Py_ssize_t* i1,
@@ -336,6 +373,7 @@ cdef struct Strip:
     Py_ssize_t ldb
     const real* bias      # IN (nv * VW,) or NULL
     int nv
+    bint in_tiles         # A is packed by `pack_tiles`
     bint edge             # C and B end within the panel, and memory beyond is not ours
     real* small           # (MR, NV * VW)  where a tile stays that does not go to C
 
@@ -343,18 +381,20 @@ cdef struct Strip:
 cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
     cdef bint apart = s.edge or g.finish == FINISH_UPDATE
     cdef bint ends = s.k0 + s.kc == g.k and g.finish != FINISH_NOTHING
-    cdef int nv = s.nv, mr, tiles, q, count = <int>((s.i1 - s.i0 + MR - 1) // MR)
+    cdef int nv = s.nv, mr, tiles, q, count = tile_count(s.i1 - s.i0)
     cdef int tall = <int>((s.i1 - s.i0) // count)  # rows of a tile; the first `taller` have one more
     cdef int taller = <int>(s.i1 - s.i0) - tall * count
     cdef Py_ssize_t i = s.i0, j = s.j, at, ldout, ldstart, cols = min(g.n - j, nv * VW)
-    cdef const real* a
+    cdef const real* a = s.a
     cdef const real* start
     cdef real* out
     cdef Ahead ahead
     ahead.ld, ahead.bits = g.ldc, 1 if g.slots[1] == NULL else 2
     while i < s.i1:
         mr = tall + 1 if taller > 0 else tall
-        tiles = 1 if apart or nv > NV else min(taller if taller > 0 else count, RUN)
+        tiles = 1
+        if not (apart or s.in_tiles or nv > NV):
+            tiles = min(taller if taller > 0 else count, RUN)
         count -= tiles
         taller -= tiles
         out = s.small if apart else g.c + i * g.ldc + j
@@ -367,7 +407,8 @@ cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
                 pack_rows(g.c + i * g.ldc + j, g.ldc, mr, cols, s.small, NV * VW)
         else:
             start = &ZEROS[0] if s.bias == NULL else s.bias
-        a = s.a + (i - s.i0) * (1 if g.trans_a else s.lda)
+        if not s.in_tiles:
+            a = s.a + (i - s.i0) * (1 if g.trans_a else s.lda)
         if nv > NV:
             any_flat_tile(mr, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout)
         else:
@@ -382,6 +423,8 @@ cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
         if s.edge:
             pack_rows(s.small, NV * VW, mr, cols, g.c + i * g.ldc + j, g.ldc)
         i += mr * tiles
+        if s.in_tiles:
+            a += s.kc * TILE
 
 
 cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
@@ -405,18 +448,19 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
         pack_a = pack_a and ldrows * sizeof(real) % ALIASED_ROWS == 0
     if last - first <= FLAT_ROWS and not g.trans_a and not g.trans_b and not g.pack_b:
         flat = FLAT_NV
+    s.in_tiles = pack_a and g.trans_a
     s.k0 = 0
     while True:
         s.kc = min(g.k - s.k0, g.depth)
         s.i0 = first
         while s.i0 < last:
-            s.i1 = min(s.i0 + BLOCK_ROWS, last) if pack_a else last
-            if pack_a:
-                s.a, s.lda = packed_a, packed_a_ld(g)
-                if g.trans_a:
-                    pack_rows(rows + s.k0 * ldrows + s.i0, ldrows, s.kc, s.i1 - s.i0, packed_a, s.lda)
-                else:
-                    pack_rows(rows + s.i0 * ldrows + s.k0, ldrows, s.i1 - s.i0, s.kc, packed_a, s.lda)
+            s.i1 = min(s.i0 + block_rows(g), last) if pack_a else last
+            s.a, s.lda = packed_a, g.depth + LANES
+            if s.in_tiles:
+                s.lda = TILE
+                pack_tiles(rows + s.k0 * ldrows + s.i0, ldrows, s.kc, s.i1 - s.i0, packed_a)
+            elif pack_a:
+                pack_rows(rows + s.i0 * ldrows + s.k0, ldrows, s.i1 - s.i0, s.kc, packed_a, s.lda)
             else:
                 s.lda = ldrows
                 s.a = rows + (s.k0 * ldrows + s.i0 if g.trans_a else s.i0 * ldrows + s.k0)
