@@ -31,8 +31,8 @@ cdef enum:
     # Packing A took 1024**3 from 67 to 90 per cent of peak.
     ALIASED_ROWS = 2048
     PAGE_SLACK = 64
-    # Tiles that are finished together, still in L1.
-    RUN = 4
+    # Tiles of one height that are finished together, still in L1.
+    RUN = 3
     # Rows of A in a tile are reached from two of them, so many rows apart: with a pointer for each, GCC
     # ran out of integer registers and kept some in vector registers, which cost 4 per cent of peak.
     HALF = 7
@@ -86,6 +86,7 @@ cdef real ZEROS[FLAT_NV * LANES]       # the row that a product without bias sta
 cdef struct Ahead:
     const real* arrays[4]  # repeated, if there are fewer than 2**bits
     int bits
+    bint in_tiles         # A is packed by `pack_tiles`
     Py_ssize_t ld
 
 
@@ -106,9 +107,10 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tile
     cdef vec acc[MR][NV]
     cdef vec row[NV]
     cdef vec x
-    cdef Py_ssize_t p, ld_ahead = ahead.ld
+    cdef Py_ssize_t p, ld_ahead = ahead.ld, below = 0
     cdef Py_ssize_t down[HALF]
     cdef const real* lower = a + HALF * lda
+    cdef Py_ssize_t a_step = (0 if ahead.in_tiles else mr - k * lda)
     cdef int i, j, bits = ahead.bits, turn = (1 << bits) - 1
     for i in range(HALF):
         down[i] = i * lda
@@ -119,7 +121,7 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tile
             start += ldstart
         for p in range(k):
             if trans_a:
-                line = ahead.arrays[p & turn] + ((p >> bits) & 15) * ld_ahead
+                line = ahead.arrays[p & turn] + below + ((p >> bits) & 15) * ld_ahead
                 prefetch(line)
                 prefetch(line + NV * VW - 1)
             for j in range(nv):
@@ -138,7 +140,8 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tile
                 vstore(c + j * VW, acc[i][j])
             c += ldc
         if trans_a:
-            a += mr - k * lda
+            a += a_step
+            below += mr * ld_ahead
         else:
             a += mr * lda - k
             lower += mr * lda - k
@@ -309,7 +312,7 @@ cdef void gemm_prepare(Gemm* g) noexcept nogil:
     g.pack_a = g.pack_a and tall >= 8 and g.n >= 8 * NV * VW
     g.pack_b = g.trans_b or (g.m >= PACK_ROWS and g.k >= 128
                                and (aliased_b or (g.trans_a and row_b >= FAR_ROWS)))
-    g.scratch_bytes = (g.depth * NV * VW + MR * NV * VW) * sizeof(real) + PAGE_SLACK
+    g.scratch_bytes = (g.depth + RUN * MR) * NV * VW * sizeof(real) + PAGE_SLACK
     if g.pack_a:
         g.scratch_bytes += packed_a_numbers(g) * sizeof(real)
     g.scratch_bytes = (g.scratch_bytes + 4095) // 4096 * 4096 + PAGE_SLACK
@@ -375,7 +378,7 @@ cdef struct Strip:
     int nv
     bint in_tiles         # A is packed by `pack_tiles`
     bint edge             # C and B end within the panel, and memory beyond is not ours
-    real* small           # (MR, NV * VW)  where a tile stays that does not go to C
+    real* small           # (RUN * MR, NV * VW)  where tiles stay that do not go to C
 
 
 cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
@@ -389,12 +392,13 @@ cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
     cdef const real* start
     cdef real* out
     cdef Ahead ahead
+    ahead.in_tiles = s.in_tiles
     ahead.ld, ahead.bits = g.ldc, 1 if g.slots[1] == NULL else 2
     while i < s.i1:
         mr = tall + 1 if taller > 0 else tall
-        tiles = 1
-        if not (apart or s.in_tiles or nv > NV):
-            tiles = min(taller if taller > 0 else count, RUN)
+        tiles = min(taller if taller > 0 else count, RUN)
+        if s.edge or nv > NV:
+            tiles = 1
         count -= tiles
         taller -= tiles
         out = s.small if apart else g.c + i * g.ldc + j
@@ -413,7 +417,7 @@ cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
             any_flat_tile(mr, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout)
         else:
             # The next tile is the one below, or the first one of the next panel.
-            at = (i + mr) * g.ldc + j if count else s.i0 * g.ldc + j + NV * VW
+            at = (i + mr * tiles) * g.ldc + j if count else s.i0 * g.ldc + j + NV * VW
             for q in range(1 << ahead.bits):
                 ahead.arrays[q] = (g.c if q == 0 or g.slots[q - 1] == NULL else g.slots[q - 1]) + at
             any_tile(mr, nv, g.trans_a, tiles, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout,
@@ -424,7 +428,7 @@ cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
             pack_rows(s.small, NV * VW, mr, cols, g.c + i * g.ldc + j, g.ldc)
         i += mr * tiles
         if s.in_tiles:
-            a += s.kc * TILE
+            a += tiles * s.kc * TILE
 
 
 cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
@@ -438,7 +442,7 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
     cdef real edge_bias[NV * VW]
     cdef Strip s
     s.small = packed_panel + g.depth * NV * VW
-    packed_a = s.small + MR * NV * VW
+    packed_a = s.small + RUN * MR * NV * VW
     gemm_share(g, tid, nthreads, &first, &last, &v0, &v1)
     if first >= last or v0 >= v1:
         return
