@@ -50,7 +50,9 @@ class Sequential:
     Parameters
     ----------
     layers : sequence of Layer, optional
+        See `add`.
     name : str, optional
+        By default ``sequential``.
 
     Attributes
     ----------
@@ -63,8 +65,22 @@ class Sequential:
         While `fit` runs: the examples, the order in which the epoch takes them (None: as they lie),
         and the rows of a mini-batch.
 
+    Raises
+    ------
+    TypeError
+        If `name` is not a string.
+    TypeError, ValueError
+        What `add` raises.
+
     Notes
     -----
+    What the methods that take examples (`fit`, `train_on_batch`, `evaluate`, `test_on_batch`,
+    `predict`, `predict_on_batch`) have in common: TypeError is raised for an argument of the wrong
+    kind, such as an array of anything but real numbers of at most 64 bits; ValueError for a wrong
+    value, such as an array that is empty, has another number of features or rows, or holds numbers
+    that the model's type does not; ValueError too by a model without layers and, where a loss is
+    needed, before `compile`. All of it comes before anything is changed.
+
     Threads may call `predict` on one model at the same time. Training changes the weights in place
     and without a lock, so that what another thread computes meanwhile is from weights of no
     particular step.
@@ -115,6 +131,11 @@ class Sequential:
     def add(self, layer: Layer) -> None:
         """Put a layer on top.
 
+        Parameters
+        ----------
+        layer : Layer
+            Built at once, if the model is.
+
         Raises
         ------
         TypeError
@@ -143,7 +164,11 @@ class Sequential:
         self.layers.append(layer)
 
     def pop(self) -> Layer:
-        """Take the layer off the top, and return it.
+        """Take the layer off the top.
+
+        Returns
+        -------
+        Layer
 
         Raises
         ------
@@ -154,13 +179,26 @@ class Sequential:
         return self.layers.pop()
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Return a layer by its name, or by its place from 0.
+        """Return a layer by its name, or by its place.
+
+        Parameters
+        ----------
+        name : str, optional
+            Of layers of one name the lowest is found.
+        index : int, optional
+            Counted from 0.
+
+        Returns
+        -------
+        Layer
 
         Raises
         ------
         ValueError
             Unless exactly one of the two is given, or if there is no such layer; near matches are
             named.
+        TypeError
+            If `name` is not a string, or `index` not an integer.
         """
         if (name is None) == (index is None):
             raise ValueError(f"name, index: expected one of them, got {name!r} and {index!r}")
@@ -212,6 +250,14 @@ class Sequential:
         ----------
         features : int or tuple
             Or the shape of a batch with None for its rows, such as ``(None, 64)``.
+
+        Raises
+        ------
+        ValueError
+            If there are no layers, or one is built for another number of inputs, or `features` is
+            not at least 1 or such a shape.
+        TypeError
+            If `features` is not an integer or of integers.
         """
         self._need_layers()
         if isinstance(features, (tuple, list)):
@@ -238,17 +284,21 @@ class Sequential:
         Parameters
         ----------
         optimizer : str or Optimizer
-            By default Keras's.
+            By default Keras's. See `fastnn.optimizers.get`.
         loss : str or Loss
+            See `fastnn.losses.get`. Without one the model predicts, but does not learn.
         metrics : sequence of str, Metric or function, optional
-            Of metrics of one name the second gets ``_1`` behind it, the third ``_2``, and so on.
+            See `fastnn.metrics.get`. Of metrics of one name the second gets ``_1`` behind it, the
+            third ``_2``, and so on.
         weighted_metrics : sequence of str, Metric or function, optional
             Further ones, which `sample_weight` and `class_weight` weigh as they do the loss.
 
         Raises
         ------
-        TypeError, ValueError
-            Before anything is changed.
+        ValueError
+            If a name is not known; near matches are named. The model is as it was.
+        TypeError
+            If a part is of another kind, or metrics come without a list. The model is as it was.
         """
         found_loss = None if loss is None else losses.get(loss)
         found: list[list[Any]] = []
@@ -269,6 +319,15 @@ class Sequential:
         """Return what makes a model of the same layers, as plain data that JSON can hold.
 
         Parts of a user's own are named by their classes.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        TypeError
+            If a part of a user's own has no name, or has attributes and no ``get_config``.
         """
         layers = [
             serialize(layer, f"layers[{i}]") | {"trainable": layer.trainable}
@@ -289,10 +348,17 @@ class Sequential:
         custom_objects : mapping of str to class or function, optional
             A user's own parts by name.
 
+        Returns
+        -------
+        Sequential
+            Built if that one was; not compiled.
+
         Raises
         ------
         ValueError
-            If a part is not known; near matches are named.
+            If a part is not known (near matches are named), or its configuration not what it takes.
+        KeyError
+            If `config` has not all the keys of `get_config`.
         """
         model = cls(name=config["name"])
         for i, data in enumerate(config["layers"]):
@@ -304,7 +370,17 @@ class Sequential:
         return model
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """Return the arguments of `compile` as plain data; None if it was not called."""
+        """Return the arguments of `compile` as plain data; None if it was not called.
+
+        Returns
+        -------
+        dict or None
+
+        Raises
+        ------
+        TypeError
+            As by `get_config`.
+        """
         if self.optimizer is None:
             return None
         plain = [metric for metric in self.metrics if metric not in self.weighted_metrics]
@@ -318,7 +394,18 @@ class Sequential:
     def compile_from_config(
         self, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
     ) -> None:
-        """Call `compile` with what `get_compile_config` returned."""
+        """Call `compile` with what `get_compile_config` returned.
+
+        Parameters
+        ----------
+        config, custom_objects
+            As for `from_config`.
+
+        Raises
+        ------
+        ValueError, KeyError
+            As by `from_config`. The model is as it was.
+        """
         loss = config["loss"]
         self.compile(
             deserialize(config["optimizer"], "optimizer", optimizers, custom_objects),
@@ -346,14 +433,31 @@ class Sequential:
         Raises
         ------
         TypeError
-            If a part of a user's own has no name, or has attributes and no ``get_config``.
+            If `path` is none, or as by `get_config`.
+        ValueError
+            If a layer of a user's own has a weight with ``/`` in its name.
+        OSError
+            If the file cannot be written; an older one is as it was.
         """
         from fastnn import io
 
         io.save_model(self, path)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights alone to a file; `load_weights` reads it."""
+        """Write the weights alone to a file; `load_weights` reads it.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            As for `save`.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built.
+        TypeError, OSError
+            If `path` is none, or the file cannot be written; an older one is as it was.
+        """
         self._need_built("save_weights")
         from fastnn import io
 
@@ -365,10 +469,17 @@ class Sequential:
         The layers with weights must be the same in number and shape; layers without any do not
         count. Weights in float64 are rounded where this model's are float32.
 
+        Parameters
+        ----------
+        path : str or PathLike
+
         Raises
         ------
-        OSError, ValueError
-            Before any weight is changed.
+        ValueError
+            If the model is not built, the file is not a whole one of fastnn's, or its weights are
+            not those of the model. No weight is changed then.
+        TypeError, OSError
+            If `path` is none, or the file cannot be read.
         """
         self._need_built("load_weights")
         from fastnn import io
@@ -408,16 +519,26 @@ class Sequential:
             layer.trainable = value
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights, in the order of `weights`."""
+        """Return copies of all weights, in the order of `weights`.
+
+        Returns
+        -------
+        list of ndarray
+        """
         return [np.array(weight) for weight in self.weights]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Set all weights, in the order of `weights`.
+        """Set all weights, in the order of the attribute `weights`.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            As many, and of the same shapes.
 
         Raises
         ------
         ValueError
-            If a count or shape differs; no weight is changed then.
+            Before the model is built, or if a count or shape differs; no weight is changed then.
         TypeError
             If it is no list of real arrays.
         """
@@ -425,16 +546,38 @@ class Sequential:
         check.assign(self.weights, weights, "weights")
 
     def penalty(self) -> float:
-        """What the weights, and the outputs of the last call, cost by their regularizers."""
+        """Return what the weights, and the outputs of the last call, cost by their regularizers.
+
+        Returns
+        -------
+        float
+            In the units of the loss.
+        """
         return sum(layer.penalty() + layer.activity_penalty() for layer in self.layers)
 
     def count_params(self) -> int:
-        """The number of weights."""
+        """Return the number of weights.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        ValueError
+            Before the model is built.
+        """
         self._need_built("count_params")
         return sum(layer.count_params() for layer in self.layers)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print the layers, their output shapes and weights, and which road training takes."""
+        """Print the layers, their output shapes and weights, and which road training takes.
+
+        Parameters
+        ----------
+        print_fn : callable ``(str)``
+            Called with each line.
+        """
         rows = [("layer", "output", "weights")]
         features = self.layers[0].features if self.layers else None
         for layer in self.layers:
@@ -503,7 +646,9 @@ class Sequential:
             Weight of each class's rows; 1 for a class that is not named. Rows kept back by
             `validation_split` are not weighted by it, as in Keras.
         sample_weight : array_like of shape (n,), optional
+            Of each row's loss; finite. Not of `metrics`, but of `weighted_metrics` (`compile`).
         initial_epoch : int
+            The epoch to begin with, counted from 0: ``epochs - initial_epoch`` are run.
         validation_batch_size : int, optional
             As `batch_size` in `evaluate`; by default that of training.
         validation_freq : int or sequence of int
@@ -519,7 +664,13 @@ class Sequential:
         Raises
         ------
         TypeError, ValueError
-            Before anything is changed.
+            Before anything is changed; see `Sequential`. A callback may raise what it likes.
+
+        Warns
+        -----
+        UserWarning
+            If the units of a hidden layer start with the same weights, or a callback has hooks that
+            nothing calls.
         """
         self._need_compiled("fit")
         batch_size = _batch_size(batch_size)
@@ -622,10 +773,22 @@ class Sequential:
     ) -> Any:
         """Take one step on one mini-batch.
 
+        Parameters
+        ----------
+        x, y, sample_weight, class_weight
+            As for `fit`.
+        return_dict : bool
+            As for `evaluate`.
+
         Returns
         -------
         dict, list or float
             Loss and metrics of the batch before the step; see `evaluate`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Before anything is changed; see `Sequential`.
         """
         self._need_compiled("train_on_batch")
         return_dict = check.flag(return_dict, "return_dict")
@@ -644,7 +807,7 @@ class Sequential:
         callbacks: Sequence[Callback] | Callback | None = None,
         return_dict: bool = True,
     ) -> Any:
-        """The loss and the metrics over examples.
+        """Return the loss and the metrics over examples.
 
         Parameters
         ----------
@@ -665,6 +828,11 @@ class Sequential:
         -------
         dict, list or float
             ``{"loss": …, "accuracy": …}``
+
+        Raises
+        ------
+        TypeError, ValueError
+            Before anything is changed; see `Sequential`.
         """
         self._need_compiled("evaluate")
         batch_size = _batch_size(batch_size)
@@ -684,7 +852,25 @@ class Sequential:
         sample_weight: ArrayLike | None = None,
         return_dict: bool = True,
     ) -> Any:
-        """The loss and the metrics of one mini-batch; see `evaluate`."""
+        """Return the loss and the metrics of one mini-batch.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+        return_dict : bool
+            As for `evaluate`.
+
+        Returns
+        -------
+        dict, list or float
+            See `evaluate`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Before anything is changed; see `Sequential`.
+        """
         self._need_compiled("test_on_batch")
         return_dict = check.flag(return_dict, "return_dict")
         data = self._examples(x, y, sample_weight)
@@ -696,11 +882,12 @@ class Sequential:
     def predict(
         self, x: ArrayLike, batch_size: int | None = None, verbose: str | int = "auto"
     ) -> np.ndarray:
-        """The network's outputs.
+        """Return the network's outputs.
 
         Parameters
         ----------
         x : array_like of shape (n, features)
+            Or (n, a, b, …), as for `fit`. A model that is not built is built for it.
         batch_size : int, optional
             Rows computed together: a matter of memory; the result has the same bits for any.
         verbose
@@ -709,6 +896,12 @@ class Sequential:
         Returns
         -------
         ndarray of shape (n, outputs)
+            In the type of the last layer that has one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            See `Sequential`.
         """
         rows = INFERENCE_ROWS
         if batch_size is not None:
@@ -716,13 +909,24 @@ class Sequential:
         return self._predict(x, rows, None)
 
     def predict_on_batch(self, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-        """The network's outputs for one mini-batch.
+        """Return the network's outputs for one mini-batch.
 
         Parameters
         ----------
         x : array_like of shape (n, features)
+            As for `predict`.
         out : ndarray of shape (n, outputs), optional
-            Where to write them, in C order.
+            Where to write them: writeable, in C order, of the outputs' type and apart from `x`.
+
+        Returns
+        -------
+        ndarray of shape (n, outputs)
+            `out`, if that is given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            See `Sequential`; also if `out` is not such an array.
         """
         if self._swift is not None:
             done = self._swift.predict(x, out, _dispatch.threads)
@@ -731,7 +935,24 @@ class Sequential:
         return self._predict(x, None, out)
 
     def __call__(self, x: ArrayLike, training: bool = False) -> np.ndarray:
-        """The outputs, layer by layer (the eager road), so that each layer can go `backward`."""
+        """Return the outputs, layer by layer (the eager road), so that each can go `backward`.
+
+        Parameters
+        ----------
+        x : array_like of shape (n, features)
+            As for `predict`.
+        training : bool
+            See `Layer.forward`.
+
+        Returns
+        -------
+        ndarray of shape (n, outputs)
+
+        Raises
+        ------
+        TypeError, ValueError
+            See `Sequential`.
+        """
         y = self._inputs(x)
         self.build(y.shape[1])
         for layer in self.layers:
@@ -741,10 +962,24 @@ class Sequential:
     def backward(self, dy: ArrayLike) -> np.ndarray:
         """Carry a gradient of the outputs back through the last call; fills each ``gradients``.
 
+        Parameters
+        ----------
+        dy : array_like of shape (n, outputs)
+            Gradient of the loss with respect to the outputs.
+
         Returns
         -------
         ndarray of shape (n, features)
             The gradient of the inputs.
+
+        Raises
+        ------
+        ValueError
+            If there are no layers, or `dy` is of another shape.
+        TypeError
+            If `dy` is not of real numbers.
+        RuntimeError
+            If the model was not called before.
         """
         self._need_layers()
         gradient: Any = dy
@@ -755,9 +990,13 @@ class Sequential:
     # ---- which road --------------------------------------------------------------------------
 
     def obstacles(self) -> list[str]:
-        """The parts that keep the model from the compiled plan; empty if none does.
+        """Return the parts that keep the model from the compiled plan; empty if none does.
 
         A model that is not compiled is judged by its layers alone.
+
+        Returns
+        -------
+        list of str
         """
         network = Network(self.layers)
         obstacles = list(network.obstacles)
@@ -855,7 +1094,13 @@ class Sequential:
         return moving
 
     def optimizer_slots(self) -> dict[tuple[Layer, str], dict[str, np.ndarray]]:
-        """The optimizer's slots of each weight (layer, name), of frozen ones too."""
+        """Return the optimizer's slots of each weight (layer, name), of frozen ones too.
+
+        Returns
+        -------
+        dict of (Layer, str) to dict of str to ndarray
+            The arrays themselves; empty before the first step.
+        """
         if self.optimizer is None or not self.optimizer.slots:
             return {}
         moving = self._settle_slots()
@@ -864,8 +1109,22 @@ class Sequential:
     def restore_optimizer_slots(
         self, slots: Mapping[tuple[Layer, str], Mapping[str, np.ndarray]]
     ) -> None:
-        """Take over what `optimizer_slots` returned; a weight without any starts anew."""
-        assert self.optimizer is not None
+        """Take over what `optimizer_slots` returned; a weight without any starts anew.
+
+        Parameters
+        ----------
+        slots : mapping of (Layer, str) to mapping of str to ndarray
+            For layers of this model; arrays as the optimizer makes them, in the weight's shape.
+
+        Raises
+        ------
+        ValueError
+            Before `compile`.
+        """
+        if self.optimizer is None:
+            raise ValueError(
+                "restore_optimizer_slots: expected a model with an optimizer; call compile(...)"
+            )
         self.optimizer.slots = []
         resting = {place: dict(found) for place, found in slots.items()}
         for place, mine in zip(self._settle_slots(), self.optimizer.slots, strict=True):
@@ -1103,8 +1362,28 @@ class Sequential:
         return features
 
     def as_rows(self, x: Any, name: str = "x") -> np.ndarray:
-        """x as numbers, and rows of several axes as one where a `Flatten` comes before any layer
-        that mixes them; `name` is what an error calls it."""
+        """Return `x` as a layer takes it: rows of several axes as one, if the model flattens them.
+
+        Parameters
+        ----------
+        x : array_like of shape (n, features) or (n, a, b, …)
+        name : str
+            What an error calls it.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+            In its own type. If no `Flatten` comes before the first layer that mixes features, in
+            its own shape too.
+
+        Raises
+        ------
+        TypeError
+            If `x` is not of real numbers of at most 64 bits.
+        ValueError
+            If there are no layers, `x` is empty, or its rows are not of the shape that the `Input`
+            of the model says.
+        """
         self._need_layers()
         x = check.as_numbers(x, name)
         if x.ndim > 2:

@@ -1120,6 +1120,8 @@ def test_not_compiled(x, y):
         raises(lambda m=method: getattr(model, m)(x, y), ValueError,
                f"{method}: expected a model with optimizer and loss; call compile")  # fmt: skip
     raises(model.count_params, ValueError, "count_params: expected a built model")
+    raises(lambda: model.restore_optimizer_slots({}), ValueError,
+           "restore_optimizer_slots: expected a model with an optimizer; call compile")  # fmt: skip
     assert not model.built
 
 
