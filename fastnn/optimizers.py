@@ -67,8 +67,8 @@ class Optimizer(Part):
     Parameters
     ----------
     learning_rate : float or callable
-        Positive; or a schedule, called with the number of updates before this one; or the dict
-        that stands for one of `fastnn.schedules`.
+        At least 0, where 0 moves nothing; or a schedule, called with the number of updates before
+        this one; or the dict that stands for one of `fastnn.schedules`.
     weight_decay : float, optional
         At least 0: ``w -= learning_rate * weight_decay * w``, apart from the gradient.
     clipnorm, clipvalue, global_clipnorm : float, optional
@@ -133,7 +133,7 @@ class Optimizer(Part):
         if isinstance(value, Mapping):
             value = schedules.get(value, "learning_rate")
         elif not callable(value):
-            value = check.positive_rate(value, "learning_rate")
+            value = check.non_negative_rate(value, "learning_rate")
         self._learning_rate = value
 
     @property

@@ -82,7 +82,7 @@ class Constant(LearningRateSchedule):
 
     def __init__(self, learning_rate: float, name: str | None = None) -> None:
         super().__init__(name)
-        self.learning_rate = check.positive_rate(learning_rate, "learning_rate")
+        self.learning_rate = check.non_negative_rate(learning_rate, "learning_rate")
 
     def rates(self, iterations: np.ndarray) -> np.ndarray:
         return np.full(len(iterations), self.learning_rate)
@@ -100,7 +100,7 @@ class _Decay(LearningRateSchedule):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        self.initial_learning_rate = check.positive_rate(
+        self.initial_learning_rate = check.non_negative_rate(
             initial_learning_rate, "initial_learning_rate"
         )
         self.decay_steps = check.positive_int(decay_steps, "decay_steps")
@@ -117,7 +117,9 @@ class ExponentialDecay(_Decay):
 
     Parameters
     ----------
-    initial_learning_rate, decay_rate : float
+    initial_learning_rate : float
+        At least 0.
+    decay_rate : float
         Positive.
     decay_steps : int
     staircase : bool
@@ -134,7 +136,9 @@ class InverseTimeDecay(_Decay):
 
     Parameters
     ----------
-    initial_learning_rate, decay_rate : float
+    initial_learning_rate : float
+        At least 0.
+    decay_rate : float
         Positive.
     decay_steps : int
     staircase : bool
@@ -261,7 +265,9 @@ class CosineDecay(LearningRateSchedule):
         self.decay_steps = check.positive_int(decay_steps, "decay_steps")
         self.alpha = check.fraction(alpha, "alpha", closed=True)
         self.warmup_target = (
-            None if warmup_target is None else check.positive_rate(warmup_target, "warmup_target")
+            None
+            if warmup_target is None
+            else check.non_negative_rate(warmup_target, "warmup_target")
         )
         self.warmup_steps = check.non_negative_int(warmup_steps, "warmup_steps")
 
@@ -284,7 +290,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     Parameters
     ----------
     initial_learning_rate : float
-        Positive.
+        At least 0.
     first_decay_steps : int
         Iterations of the first decay.
     t_mul : float
@@ -311,7 +317,7 @@ class CosineDecayRestarts(LearningRateSchedule):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        self.initial_learning_rate = check.positive_rate(
+        self.initial_learning_rate = check.non_negative_rate(
             initial_learning_rate, "initial_learning_rate"
         )
         self.first_decay_steps = check.positive_int(first_decay_steps, "first_decay_steps")
@@ -350,7 +356,7 @@ class OneCycle(LearningRateSchedule):
     Parameters
     ----------
     max_learning_rate : float
-        Positive.
+        At least 0.
     total_steps : int
         Iterations of the cycle; after them the rate stays at its lowest.
     pct_start : float
@@ -385,7 +391,7 @@ class OneCycle(LearningRateSchedule):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        self.max_learning_rate = check.positive_rate(max_learning_rate, "max_learning_rate")
+        self.max_learning_rate = check.non_negative_rate(max_learning_rate, "max_learning_rate")
         self.total_steps = check.positive_int(total_steps, "total_steps")
         self.pct_start = check.fraction(pct_start, "pct_start", closed=True)
         self.anneal_strategy = check.choice(anneal_strategy, "anneal_strategy", ("cos", "linear"))

@@ -363,10 +363,42 @@ def test_learning_rate_scheduler(rng, capsys):
     assert capsys.readouterr().out.startswith("epoch 1: learning rate 0.2\n")
     model.fit(x, y, callbacks=LearningRateScheduler(lambda epoch: 1e-3 * (epoch + 1)))
     assert model.optimizer.learning_rate == 1e-3
-    with pytest.raises(ValueError, match="schedule at epoch 0: expected a positive number, got -1"):
-        model.fit(x, y, callbacks=LearningRateScheduler(lambda epoch: -1))
+    for rate in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError) as error:
+            model.fit(x, y, callbacks=LearningRateScheduler(lambda epoch, was, new=rate: new))
+        assert str(error.value) == (
+            f"schedule at epoch 0: expected a non-negative number, got {rate}"
+        )
     with pytest.raises(TypeError, match="schedule: expected a function, got 3"):
         LearningRateScheduler(3)
+
+
+def test_a_warm_up_from_a_rate_of_0(rng):
+    x, y = data(rng)
+    model = classifier(optimizers.SGD(0.4))
+    model.build(x.shape[1])
+    before, after = model.get_weights(), []
+    model.fit(
+        x,
+        y,
+        epochs=2,
+        callbacks=[
+            LearningRateScheduler(lambda epoch: 0.1 * epoch),
+            LambdaCallback(on_epoch_end=lambda epoch, logs: after.append(model.get_weights())),
+        ],
+    )
+    assert model.history.history["learning_rate"] == [0, 0.1]
+    for old, first, second in zip(before, *after, strict=True):
+        assert old.tobytes() == first.tobytes()
+        assert (old != second).any()
+
+
+def test_reduce_lr_to_0(rng):
+    x, y = data(rng)
+    model = classifier(optimizers.SGD(0.4))
+    callback = ReduceLROnPlateau("loss", factor=0, patience=1, min_delta=100)
+    history = model.fit(x, y, epochs=4, callbacks=callback).history
+    assert history["learning_rate"] == [0.4, 0.4, 0, 0]
 
 
 def test_learning_rates_are_those_of_a_schedule(rng):
@@ -770,7 +802,6 @@ def test_gradient_monitor_of_data_that_do_not_fit(rng):
         (lambda: EarlyStopping(mode="mix"), "mode: expected one of auto, min, max, got 'mix'"),
         (lambda: EarlyStopping(min_delta=math.nan), "min_delta: expected a finite number"),
         (lambda: ReduceLROnPlateau(factor=1.0), "factor: expected a number in [0, 1), got 1.0"),
-        (lambda: ReduceLROnPlateau(factor=0), "factor: expected a positive number unless min_lr"),
         (lambda: ModelCheckpoint("x", save_freq=0), "save_freq: expected a positive integer"),
         (lambda: GradientMonitor([[1]], [1], rows=0), "rows: expected a positive integer, got 0"),
     ],
@@ -779,4 +810,3 @@ def test_errors_of_arguments(make, message):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value).startswith(message)
-    assert ReduceLROnPlateau(factor=0, min_lr=0.1).factor == 0

@@ -666,6 +666,21 @@ def test_bad_schedule(rate):
     assert (w == 1).all() and optimizer.iterations == 0
 
 
+@pytest.mark.parametrize(
+    "make", [SGD, Momentum, Nesterov, Adadelta, Adagrad, Adam, AdamW, Adamax, Lion, Nadam, RMSprop]
+)
+def test_a_rate_of_0_moves_nothing(make, rng):
+    w = rng.standard_normal(40).astype("f")
+    before = w.copy()
+    optimizer = make(0)
+    for _ in range(3):
+        optimizer.update([w], [rng.standard_normal(40)])
+    assert w.tobytes() == before.tobytes() and optimizer.iterations == 3
+    optimizer.learning_rate = 0.5
+    optimizer.update([w], [np.ones(40)])
+    assert (w != before).all()
+
+
 def test_a_rate_beyond_float32():
     optimizer, w = SGD(1e39), np.ones(3, "f")
     with pytest.raises(ValueError, match="learning_rate: expected numbers within float32"):
@@ -676,10 +691,14 @@ def test_a_rate_beyond_float32():
 @pytest.mark.parametrize(
     "make, kind, message",
     [
-        (lambda: SGD(0), ValueError, "learning_rate: expected a positive number, got 0"),
-        (lambda: SGD(-0.1), ValueError, "learning_rate: expected a positive number, got -0.1"),
-        (lambda: SGD(math.nan), ValueError, "learning_rate: expected a positive number, got nan"),
-        (lambda: SGD("0.1"), TypeError, "learning_rate: expected a positive number, got '0.1'"),
+        (lambda: SGD(-1), ValueError, "learning_rate: expected a non-negative number, got -1"),
+        (
+            lambda: SGD(math.nan),
+            ValueError,
+            "learning_rate: expected a non-negative number, got nan",
+        ),
+        (lambda: SGD(1e999), ValueError, "learning_rate: expected a non-negative number, got inf"),
+        (lambda: SGD("1"), TypeError, "learning_rate: expected a non-negative number, got '1'"),
         (lambda: SGD(momentum=1.5), ValueError, "momentum: expected a number in [0, 1], got 1.5"),
         (lambda: SGD(nesterov=1), TypeError, "nesterov: expected True or False, got 1"),
         (lambda: Adam(beta_1=1), ValueError, "beta_1: expected a number in [0, 1), got 1"),

@@ -337,11 +337,11 @@ def test_rates_that_no_step_can_take():
 @pytest.mark.parametrize(
     "make, kind, message",
     [
-        (lambda: Constant(0), ValueError, "learning_rate: expected a positive number, got 0"),
+        (lambda: Constant(-1), ValueError, "learning_rate: expected a non-negative number, got -1"),
         (
             lambda: ExponentialDecay(-1, 10, 0.9),
             ValueError,
-            "initial_learning_rate: expected a positive number, got -1",
+            "initial_learning_rate: expected a non-negative number, got -1",
         ),
         (
             lambda: ExponentialDecay(0.1, 0, 0.9),
@@ -399,9 +399,9 @@ def test_rates_that_no_step_can_take():
             "alpha: expected a number in [0, 1], got 1.5",
         ),
         (
-            lambda: CosineDecay(0.1, 10, warmup_target=0.0),
+            lambda: CosineDecay(0.1, 10, warmup_target=-0.1),
             ValueError,
-            "warmup_target: expected a positive number, got 0.0",
+            "warmup_target: expected a non-negative number, got -0.1",
         ),
         (
             lambda: CosineDecayRestarts(0.1, 10, t_mul=0.5),

@@ -217,8 +217,6 @@ class ReduceLROnPlateau(Monitor):
         self.verbose = verbose
         self.cooldown = check.non_negative_int(cooldown, "cooldown")
         self.min_lr = check.non_negative_rate(min_lr, "min_lr")
-        if self.factor == self.min_lr == 0:
-            raise ValueError("factor: expected a positive number unless min_lr is one, got 0")
         self._forget()
 
     def _forget(self) -> None:

@@ -16,7 +16,7 @@ class LearningRateScheduler(Callback):
     Parameters
     ----------
     schedule : callable ``(epoch, learning_rate) -> float`` or ``(epoch) -> float``
-        From the epoch, counted from 0, and the rate so far.
+        From the epoch, counted from 0, and the rate so far; a finite rate of at least 0.
     verbose : {0, 1}
         Whether to print each new rate.
 
@@ -42,7 +42,7 @@ class LearningRateScheduler(Callback):
             rate = self.schedule(epoch, optimizer.learning_rate)
         else:
             rate = self.schedule(epoch)
-        optimizer.learning_rate = check.positive_rate(rate, f"schedule at epoch {epoch}")
+        optimizer.learning_rate = check.non_negative_rate(rate, f"schedule at epoch {epoch}")
         if self.verbose:
             print(f"epoch {epoch + 1}: learning rate {optimizer.learning_rate:.4g}")
 
