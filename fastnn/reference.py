@@ -835,8 +835,10 @@ def softmax_crossentropy(
         targets = np.eye(m, dtype=np.float32)[targets.astype(np.int64)]
     logits, targets, sample_weight = _real(logits, targets, sample_weight)
     # Finite logits give finite losses: their distance may be beyond the largest number.
-    log_p = np.maximum(log_softmax(logits), np.finfo(logits.dtype).min)
+    largest, log_p = np.finfo(logits.dtype).max, log_softmax(logits)
+    log_p = np.where(np.isneginf(logits) & (targets > 0), log_p, np.maximum(log_p, -largest))
     losses = -(targets * log_p).sum(axis=-1)
+    losses = np.where(np.isfinite(logits).all(axis=-1), np.minimum(losses, largest), losses)
     gradient = softmax(logits) * targets.sum(axis=-1, keepdims=True) - targets
     return losses, gradient * _row_scale(sample_weight, len(logits))
 

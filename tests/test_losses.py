@@ -457,6 +457,31 @@ def test_finite_for_all_finite_logits(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("columns", [3, 5, 10, 23, 40])
+def test_extreme_logits_stay_finite_and_infinite_ones_show(dtype, columns):
+    most = np.finfo(dtype).max
+    x = np.full((1, columns), most, dtype)
+    for cls in (BinaryCrossentropy, BinaryFocalCrossentropy):
+        # The shares of the mean are rounded each: their sum must not round beyond the type.
+        loss = cls(from_logits=True)(np.zeros_like(x), x)
+        assert np.isfinite(loss) and loss > most * (1 - 1e-6)
+    x[:, 1::2] = -most
+    categorical = CategoricalCrossentropy(from_logits=True, reduction="none")
+    sparse = SparseCategoricalCrossentropy(from_logits=True, reduction="none")
+    assert categorical(np.ones_like(x), x) == most  # three or more times the distance
+    # A class that is impossible by its logit: infinite if it is the one, nothing otherwise.
+    x = np.zeros((2, columns), dtype)
+    x[:, 1] = -np.inf
+    labels = np.array([1, 0])
+    expected = [np.inf, np.log(columns - 1)]
+    np.testing.assert_allclose(sparse(labels, x), expected, rtol=1e-6)
+    np.testing.assert_allclose(categorical(np.eye(columns)[labels], x), expected, rtol=1e-6)
+    x[0, 1] = np.nan
+    for loss, y_true in ((sparse, labels), (categorical, np.eye(columns)[labels])):
+        assert np.isnan(loss(y_true, x)[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_type_is_that_of_the_predictions(dtype, rng):
     x = rng.standard_normal((3, 2)).astype(dtype)
     weight = np.ones(3)

@@ -93,7 +93,7 @@ cdef void softmax_crossentropy_blocks(Loss* a, Py_ssize_t i0, Py_ssize_t i1) noe
     """For rows i0 to i1 of up to LANES columns, VW rows at a time, a row in each lane."""
     cdef vec columns[LANES]
     cdef vec targets[LANES]
-    cdef vec most, total, at_target, distance, factor, v
+    cdef vec most, total, at_target, factor, v
     cdef vec best = vset(0), best_target = vset(0), doubt = vset(0)
     cdef vec mass = vset(1)
     cdef real lanes[VW]
@@ -120,17 +120,15 @@ cdef void softmax_crossentropy_blocks(Loss* a, Py_ssize_t i0, Py_ssize_t i1) noe
                 v = vmax(targets[j], v)
                 if smoothing > 0:
                     targets[j] = smoothed(targets[j], smoothing, smoothing / <real>a.cols)
-                distance = columns[j] - most
-                distance = vmax(vset(-REAL_HUGE), distance)
-                at_target = vfma(targets[j], distance, at_target)
+                at_target = with_distance(columns[j], most, targets[j], at_target)
                 mass = mass + targets[j]
             total = block_exp(columns, a.cols, most)
         else:
             for r in range(rows):
                 lanes[r] = a.y_pred[(i + r) * a.ldpred + a.labels[i + r]]
             total = block_exp(columns, a.cols, most)
-            at_target = vload(lanes) - most
-            at_target = vmax(vset(-REAL_HUGE), at_target)
+            v = vload(lanes)
+            at_target = vif_gt(v, vset(-REAL_INF), vmax(vset(-REAL_HUGE), v - most), v - most)
             if a.hits != NULL:
                 for r in range(rows):
                     lanes[r] = <real>a.labels[i + r]
@@ -165,6 +163,24 @@ cdef void softmax_crossentropy_blocks(Loss* a, Py_ssize_t i0, Py_ssize_t i1) noe
             return
 
 
+cdef inline vec with_distance(vec logit, vec most, vec target, vec total) noexcept nogil:
+    """total + target * (logit - most), capped as long as the logits are finite; an infinite one is
+    not hidden, unless its target is 0."""
+    cdef vec least = vset(-REAL_HUGE), none = vset(-REAL_INF), distance = logit - most, capped
+    capped = vmax(least, distance)
+    distance = vif_gt(logit, none, capped, vif_gt(target, vset(0), distance, capped))
+    capped = vfma(target, distance, total)
+    return vif_gt(vmin(distance, total), none, vmax(least, capped), capped)
+
+
+cdef bint all_finite(const real* x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        if x[j] - x[j] != 0:
+            return False
+    return True
+
+
 cdef inline vec smoothed(vec t, real smoothing, real share_of_it) noexcept nogil:
     """The targets (1 - s) * t + the share of s that every class gets."""
     return vfma(t, vset(1 - smoothing), vset(share_of_it))
@@ -197,7 +213,7 @@ cdef inline void softmax_crossentropy_row(Loss* a, Py_ssize_t i) noexcept nogil:
     if a.code == SPARSE_SOFTMAX_CROSSENTROPY:
         label = a.labels[i]
         at_target = x[label] - first_lane(most)
-        if at_target < -REAL_HUGE:
+        if at_target < -REAL_HUGE and x[label] > -REAL_INF:
             at_target = -REAL_HUGE
     else:
         t = a.y_true + i * a.ldtrue
@@ -206,16 +222,17 @@ cdef inline void softmax_crossentropy_row(Loss* a, Py_ssize_t i) noexcept nogil:
             masses[part] = vset(0)
         while j < a.cols:
             for part in range(NL):
-                v = row_vector(x, j + part * VW, a.cols, beyond, 0) - most
-                v = vmax(vset(-REAL_HUGE), v)
+                v = row_vector(x, j + part * VW, a.cols, beyond, 0)
                 target = row_vector(t, j + part * VW, a.cols, a.padded, 0)
                 if a.numbers[0] > 0:
                     target = smoothed(target, a.numbers[0], a.numbers[0] / <real>a.cols)
                     target = row_part(target, j + part * VW, a.cols)
-                sums[part] = vfma(target, v, sums[part])
+                sums[part] = with_distance(v, most, target, sums[part])
                 masses[part] = masses[part] + target
             j += LANES
         at_target = first_lane(lanes_sum(sums))
+        if at_target < -REAL_HUGE and all_finite(x, a.cols):
+            at_target = -REAL_HUGE
         mass = first_lane(lanes_sum(masses))
         if a.hits != NULL:
             label = first_greatest(t, a.cols)
@@ -432,6 +449,8 @@ cdef inline forced element_loss_rows(const int code, Loss* a, Py_ssize_t i0,
                     put_row_vector(g, at, a.cols, a.padded, slope * vset(factor * share_of_one))
             j += LANES
         a.values[i] = first_lane(lanes_sum(sums))
+        if counts_hits(code) and a.values[i] > REAL_HUGE and all_finite(x, a.cols):
+            a.values[i] = REAL_HUGE  # the shares, each rounded, add up to more than one
         if counts_hits(code) and a.hits != NULL:
             # Lanes beyond the row hold p = t = 0, which counts as right: they are taken off again.
             beyond_row = <real>((a.cols + LANES - 1) // LANES * LANES - a.cols)
