@@ -1268,10 +1268,7 @@ class Sequential:
         """
         assert self.loss is not None
         self.build(x.shape[1])
-        loss, network, function = self.loss, list(self.layers), None
-        found = before_probabilities(loss, network[-1])
-        if found is not None:
-            loss, network[-1], function = found
+        loss, network, function = before_probabilities(self.loss, self.layers)
         y = x
         for layer in network:
             y = layer.forward(y, training)

@@ -135,13 +135,16 @@ def loss_kernel(loss: losses.Loss, last: Stage | None) -> LossKernel | None:
 
 
 def before_probabilities(
-    loss: losses.Loss, last: Layer
-) -> tuple[losses.Loss, Layer, activations.Activation] | None:
+    loss: losses.Loss, network: Sequence[Layer]
+) -> tuple[losses.Loss, list[Layer], activations.Activation | None]:
     """What the eager road takes for a loss on probabilities, to have the plan's numbers.
 
-    Returns the same loss on logits, the last layer without its activation (a copy that shares
-    weights and gradients), and that activation; None if `loss_kernel` fuses nothing here.
+    Returns the same loss on logits, the layers with the last one without its activation (a copy
+    that shares weights and gradients), and that activation. Where `loss_kernel` fuses nothing, loss
+    and layers are as they were, and the activation is None.
     """
+    layers = list(network)
+    last = layers[-1]
     before, _ = _ON_PROBABILITIES.get(loss.kernel_name or "", (None, ""))
     function = getattr(last, "activation", None)
     if (
@@ -151,11 +154,11 @@ def before_probabilities(
         or not isinstance(function, activations.Activation)
         or function.kernel_name != before
     ):
-        return None
-    loss, last = copy.copy(loss), copy.copy(last)
+        return loss, layers, None
+    loss, layers[-1] = copy.copy(loss), copy.copy(last)
     vars(loss)["from_logits"] = True
-    vars(last)["activation"] = activations.linear
-    return loss, last, function
+    vars(layers[-1])["activation"] = activations.linear
+    return loss, layers, function
 
 
 def counted_by_kernel(metric: metrics.Metric, kernel: LossKernel | None) -> bool:

@@ -729,6 +729,48 @@ def test_gradient_monitor_against_central_differences(rng):
         assert found == pytest.approx(math.sqrt(square), abs=1e-8)
 
 
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("last, loss, y", [
+    ("softmax", losses.SparseCategoricalCrossentropy, [0]),
+    ("softmax", losses.CategoricalCrossentropy, [[1, 0]]),
+    ("sigmoid", losses.BinaryCrossentropy, [[1, 0]]),
+])  # fmt: skip
+def test_gradient_monitor_of_certain_and_wrong_probabilities(last, loss, y, apart):
+    # Logits -40 and 40: the gradient of the loss by the logits is -1 and 1, or half of that for a
+    # mean of two, and so is the step; by the probabilities, which round to 0 and 1, it is 0.
+    layers = [Dense(2, None if apart else last, use_bias=False, name="top")]
+    model = fn.Sequential(layers + [Activation(last, name="last")] * apart)
+    model.compile(optimizers.SGD(1.0), loss())
+    model.build(1)
+    model.set_weights([[[-40, 40]]])
+    monitor = GradientMonitor([[1]], y)
+    monitor.set_model(model)
+    gradients, activations = monitor.measure()
+    step = 0.5 if last == "sigmoid" else 1
+    assert gradients == {"top": pytest.approx(step * math.sqrt(2))}
+    assert activations["last" if apart else "top"] == pytest.approx(1)
+    if apart:
+        assert activations["top"] == pytest.approx(40 * math.sqrt(2))
+    model.fit([[1]], y)
+    np.testing.assert_allclose(model.get_weights(), [[[step - 40, 40 - step]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("road", ["plan", "eager"])
+def test_terminate_on_nan_of_certain_and_wrong_probabilities(road):
+    # The gradient by the logits is -1 and 1 in each row: times inputs of 3e38, beyond float32.
+    x, y = np.full((2, 1), 3e38, "f"), [0, 0]
+    top = Dense(2, "softmax", use_bias=False, name="top")
+    loss = losses.SparseCategoricalCrossentropy(reduction="sum")
+    model = fn.Sequential([Own(), top] if road == "eager" else [top])
+    model.compile(optimizers.SGD(1.0), loss)
+    model.build(1)
+    model.set_weights([[[-1e-37, 1e-37]]])
+    callback = TerminateOnNaN()
+    with pytest.warns(UserWarning, match="training ended: gradients of layer top not finite"):
+        model.fit(x, y, callbacks=callback)
+    np.testing.assert_array_equal(model.weights[0], np.array([[-1e-37, 1e-37]], "f"))
+
+
 def test_gradient_monitor_changes_nothing(rng):
     x, y = data(rng)
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from fastnn import _random
 from fastnn import _validate as check
 from fastnn.callbacks.base import Callback, Logs
+from fastnn.plan import before_probabilities
 
 
 class TerminateOnNaN(Callback):
@@ -131,7 +132,8 @@ class GradientMonitor(Callback):
     Notes
     -----
     It computes on a copy of the layers, as in training, and puts the random state back: the model,
-    its optimizer and what is drawn next are as they would be without it.
+    its optimizer and what is drawn next are as they would be without it. A softmax or sigmoid that
+    training takes into the loss is taken into it here too.
     """
 
     def __init__(self, x: ArrayLike, y: ArrayLike, rows: int = 256) -> None:
@@ -165,12 +167,15 @@ class GradientMonitor(Callback):
         state = _random.generator().bit_generator.state
         try:
             layers = copy.deepcopy(self.model.layers)
+            loss, layers, function = before_probabilities(self.model.loss, layers)
             y: Any = self.model.as_rows(self.x)
             gradients, activations = {}, {}
             for layer in layers:
                 y = layer.forward(y, True)
-                activations[layer.name] = _norm(y) / math.sqrt(len(y))
-            gradient = self.model.loss.gradient(self.y, y)
+                activations[layer.name] = _size(y)
+            if function is not None:
+                activations[layers[-1].name] = _size(function(y))
+            gradient = loss.gradient(self.y, y)
             for layer in reversed(layers):
                 gradient = layer.backward(gradient)
                 if layer.weights:
@@ -212,15 +217,16 @@ def _first_not_finite(model: Any, part: Any) -> str:
     with np.errstate(all="ignore"):
         if not _finite(part.x):
             return "inputs"
+        loss, layers, _ = before_probabilities(model.loss, model.layers)
         y = part.x
-        for layer in model.layers:
+        for layer in layers:
             y = layer.forward(y, True)
             if not _finite(y):
                 return f"outputs of layer {layer.name}"
-        value, gradient = model.loss.value_and_gradient(part.y, y, part.weight)
+        value, gradient = loss.value_and_gradient(part.y, y, part.weight)
         if not _finite(np.asarray(value)):
-            return f"loss {model.loss.name}"
-        for layer in reversed(model.layers):
+            return f"loss {loss.name}"
+        for layer in reversed(layers):
             gradient = layer.backward(gradient)
             if not _finite(*layer.gradients.values()):
                 return f"gradients of layer {layer.name}"
@@ -229,6 +235,11 @@ def _first_not_finite(model: Any, part: Any) -> str:
 
 def _finite(*arrays: np.ndarray) -> bool:
     return all(np.isfinite(array).all() for array in arrays)
+
+
+def _size(y: np.ndarray) -> float:
+    """Return the root mean square over rows of the Euclidean norm of a row."""
+    return _norm(y) / math.sqrt(len(y))
 
 
 def _norm(*arrays: np.ndarray) -> float:
