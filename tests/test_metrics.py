@@ -589,6 +589,8 @@ def test_own_metrics():
         ),
         (Accuracy(), ([1, 2, 3], [1, 2]), "y_true: expected 2 rows, got 3 (shape (3,))"),
         (Accuracy(), ([1, 2], [1, 2], [1]), "sample_weight: expected shape (2,), got (1,)"),
+        (Recall(), ([1], [[[1]]]), "y_pred: expected shape (n, m) or (n,), got (1, 1, 1)"),
+        (SparseCategoricalAccuracy(), (1, 1), "y_pred: expected shape (n, m) or (n,), got ()"),
         (
             metrics.get(lambda y_true, y_pred: y_pred),
             ([[1], [2]], [[1], [2]]),
@@ -619,6 +621,11 @@ def test_errors(metric, batch, message):
             lambda: AUC(multi_label=True, num_labels=2, label_weights=[1]),
             "label_weights: expected shape (2,), got (1,)",
         ),
+        (
+            lambda: AUC(multi_label=True, label_weights=[1, -1]),
+            "label_weights: expected finite numbers of at least 0, got -1.0 at row 1",
+        ),
+        (lambda: AUC(multi_label=True, label_weights=3), "label_weights: expected 1 axis, got 0"),
         (lambda: AUC(1), "num_thresholds: expected at least 2, got 1"),
         (lambda: AUC(curve="RO"), "curve: expected one of ROC, PR, got 'RO'"),
         (lambda: AUC(thresholds=[2]), "thresholds: expected a number in [0, 1], got 2"),

@@ -134,6 +134,19 @@ def get(identifier: Any, loss: losses.Loss | None = None, argument: str = "metri
         that is asked for by name.
     loss : Loss, optional
         What the network is trained on.
+    argument : str
+        What an error calls `identifier`.
+
+    Returns
+    -------
+    Metric
+
+    Raises
+    ------
+    ValueError
+        If no metric has this name; near matches are named.
+    TypeError
+        If `identifier` is of another kind.
     """
     if callable(identifier) and not isinstance(identifier, (type, Metric, losses.Loss)):
         return FunctionMetric(identifier)

@@ -1,4 +1,7 @@
-"""Accuracies: how often the class predicted is the right one."""
+"""Accuracies: how often the class predicted is the right one.
+
+Source: Keras 3, keras.io/api/metrics/accuracy_metrics.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,13 @@ from fastnn.metrics.base import MeanMetric, like
 
 
 class Accuracy(MeanMetric):
-    """How often a prediction equals its target."""
+    """How often a prediction equals its target, which has its shape.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    """
 
     direction = "up"
 
@@ -24,6 +33,8 @@ class BinaryAccuracy(MeanMetric):
 
     Parameters
     ----------
+    name
+        See `Metric`.
     threshold : float
         0.5 for probabilities, 0 for logits.
     """
@@ -39,7 +50,15 @@ class BinaryAccuracy(MeanMetric):
 
 
 class CategoricalAccuracy(MeanMetric):
-    """How often the highest output is that of the target's highest class (one-hot targets)."""
+    """How often the highest output is that of the target's highest class (one-hot targets).
+
+    Of equals the first is the highest.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    """
 
     direction = "up"
 
@@ -48,7 +67,15 @@ class CategoricalAccuracy(MeanMetric):
 
 
 class SparseCategoricalAccuracy(MeanMetric):
-    """How often the highest output is that of the label, in [0, m)."""
+    """How often the highest output is that of the label, in [0, m).
+
+    Of equals the first is the highest.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    """
 
     direction = "up"
 
@@ -60,6 +87,13 @@ class TopKCategoricalAccuracy(MeanMetric):
     """How often the target's highest class is among the `k` highest outputs (one-hot targets).
 
     Outputs that tie with the one of rank `k` count as among them, as in Keras.
+
+    Parameters
+    ----------
+    k : int
+        At least 1.
+    name
+        See `Metric`.
     """
 
     direction = "up"
@@ -76,6 +110,13 @@ class SparseTopKCategoricalAccuracy(MeanMetric):
     """How often the output of the label, in [0, m), is among the `k` highest.
 
     Outputs that tie with the one of rank `k` count as among them, as in Keras.
+
+    Parameters
+    ----------
+    k : int
+        At least 1.
+    name
+        See `Metric`.
     """
 
     direction = "up"

@@ -20,6 +20,12 @@ class Metric(Part):
     name : str, optional
         The key in a history; by default the class's name in snake case.
 
+    Raises
+    ------
+    TypeError
+        If `name` is not a string. Every metric raises TypeError for an argument of the wrong kind
+        and ValueError for a value out of the range that it states.
+
     Attributes
     ----------
     direction : {"up", "down", None}
@@ -46,6 +52,17 @@ class Metric(Part):
             Targets or labels of `n` rows.
         y_pred : array_like of shape (n, m), or (n,)
         sample_weight : array_like of shape (n,), optional
+            Of each row; finite.
+
+        Raises
+        ------
+        TypeError
+            If one of them is not of real numbers of at most 64 bits.
+        ValueError
+            If one is empty, has another shape, or `y_true` holds no targets of this metric: those
+            of a class in [0, m) where it takes labels. The metric is as it was.
+        NotImplementedError
+            If a subclass does not define it.
         """
         raise NotImplementedError(f"{type(self).__name__}: a metric defines update_state")
 
@@ -55,18 +72,40 @@ class Metric(Part):
         Returns
         -------
         float or ndarray
-            An array is kept in a history as it is; what shows progress leaves it out.
+            0 before the first batch, unless a metric says otherwise. An array is kept in a history
+            as it is; what shows progress leaves it out.
+
+        Raises
+        ------
+        NotImplementedError
+            If a subclass does not define it.
         """
         raise NotImplementedError(f"{type(self).__name__}: a metric defines result")
 
     def reset_state(self) -> None:
-        """Forget all batches."""
+        """Forget all batches.
+
+        Raises
+        ------
+        NotImplementedError
+            If a subclass does not define it.
+        """
         raise NotImplementedError(f"{type(self).__name__}: a metric defines reset_state")
 
     def __call__(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Any:
-        """Take in one batch, and return the metric over all of them; see `update_state`."""
+        """Take in one batch, and return the metric over all of them.
+
+        Parameters
+        ----------
+        y_true, y_pred, sample_weight
+            As for `update_state`, which also raises what this does.
+
+        Returns
+        -------
+        float or ndarray
+        """
         if sample_weight is None:
             self.update_state(y_true, y_pred)
         else:
@@ -74,18 +113,47 @@ class Metric(Part):
         return self.result()
 
     def suit(self, loss: losses.Loss) -> None:
-        """Take note of what the network is trained on; called when a model is compiled."""
+        """Take note of what the network is trained on; called when a model is compiled.
+
+        Parameters
+        ----------
+        loss : Loss
+        """
 
 
 class MeanMetric(Metric):
-    """The weighted mean over rows of ``values(y_true, y_pred)``; 0 before the first batch."""
+    """The weighted mean over rows of ``values(y_true, y_pred)``; 0 before the first batch.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    """
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(name)
         self.reset_state()
 
     def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> ArrayLike:
-        """Return one number for each row, (n,), or one for the batch."""
+        """Return one number for each row, or one for the batch.
+
+        Parameters
+        ----------
+        y_true : ndarray of n rows
+        y_pred : ndarray of shape (n, m)
+
+        Returns
+        -------
+        array_like of shape (n,) or ()
+            `update_state` raises ValueError for another shape.
+
+        Raises
+        ------
+        ValueError
+            If `y_true` has another shape than the metric takes.
+        NotImplementedError
+            If a subclass does not define it.
+        """
         raise NotImplementedError(f"{type(self).__name__}: a metric defines values")
 
     def update_state(
@@ -98,7 +166,15 @@ class MeanMetric(Metric):
         self.add(float((values * weight).sum()), float(weight.sum()))
 
     def add(self, total: float, weight: float) -> None:
-        """Take in rows whose values have this weighted sum, and their weights that one."""
+        """Take in rows of which the sums are known.
+
+        Parameters
+        ----------
+        total : float
+            The sum of ``weight * value`` over the rows.
+        weight : float
+            The sum of their weights.
+        """
         self._total += total
         self._weight += weight
 
@@ -117,6 +193,8 @@ def batch(
     pred = check.as_numbers(y_pred, "y_pred")
     if pred.ndim == 1:
         pred = pred[:, None]
+    if pred.ndim != 2:
+        raise ValueError(f"y_pred: expected shape (n, m) or (n,), got {pred.shape}")
     n = len(pred)
     true = check.as_numbers(y_true, "y_true")
     check.expect_rows(true, "y_true", n)

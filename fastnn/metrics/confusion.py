@@ -104,15 +104,17 @@ class Precision(_AtThresholds):
 
     Parameters
     ----------
-    thresholds : float or sequence of float, optional
+    thresholds : float or list of float, optional
         An output above it is predicted positive. 0.5 by default; 0 is right for logits, and is
-        taken where the metric is asked for by name and the loss takes logits. With a sequence the
+        taken where the metric is asked for by name and the loss takes logits. With a list the
         result is an array, one score for each.
     top_k : int, optional
         Only the `top_k` highest outputs of a row can be predicted positive, without a threshold
         unless one is given.
     class_id : int, optional
-        Only this column counts.
+        Only this column counts, from 0; `update_state` raises ValueError if there is none.
+    name
+        See `Metric`.
     """
 
     def result(self) -> Any:
@@ -122,7 +124,12 @@ class Precision(_AtThresholds):
 class Recall(_AtThresholds):
     """The share of positives that is predicted so: ``tp / (tp + fn)``, or 0 without positives.
 
-    Parameters are those of `Precision`.
+    Parameters
+    ----------
+    thresholds, top_k, class_id
+        See `Precision`.
+    name
+        See `Metric`.
     """
 
     def result(self) -> Any:
@@ -145,9 +152,10 @@ class TruePositives(_Count):
 
     Parameters
     ----------
-    thresholds : float or sequence of float, optional
-        0.5 by default, 0 for logits where `Precision` takes it; with a sequence the result is an
-        array.
+    thresholds : float or list of float, optional
+        0.5 by default, 0 for logits where `Precision` takes it; with a list the result is an array.
+    name
+        See `Metric`.
     """
 
     def result(self) -> Any:
@@ -155,14 +163,30 @@ class TruePositives(_Count):
 
 
 class TrueNegatives(_Count):
-    """How many outputs not above a threshold should not be; see `TruePositives`."""
+    """How many outputs not above a threshold should not be; see `TruePositives`.
+
+    Parameters
+    ----------
+    thresholds
+        See `TruePositives`.
+    name
+        See `Metric`.
+    """
 
     def result(self) -> Any:
         return scalar(self.true_negatives)
 
 
 class FalsePositives(_Count):
-    """How many outputs above a threshold should not be; see `TruePositives`."""
+    """How many outputs above a threshold should not be; see `TruePositives`.
+
+    Parameters
+    ----------
+    thresholds
+        See `TruePositives`.
+    name
+        See `Metric`.
+    """
 
     direction = "down"
 
@@ -171,7 +195,15 @@ class FalsePositives(_Count):
 
 
 class FalseNegatives(_Count):
-    """How many outputs not above a threshold should be; see `TruePositives`."""
+    """How many outputs not above a threshold should be; see `TruePositives`.
+
+    Parameters
+    ----------
+    thresholds
+        See `TruePositives`.
+    name
+        See `Metric`.
+    """
 
     direction = "down"
 
@@ -185,11 +217,14 @@ class AUC(_Counts):
     Parameters
     ----------
     num_thresholds : int
-        How many thresholds share [0, 1], ends included; more come nearer to the exact area.
+        How many thresholds share [0, 1], at least 2, ends included; more come nearer to the exact
+        area.
     curve : {"ROC", "PR"}
     summation_method : {"interpolation", "minoring", "majoring"}
         Between two thresholds: the trapezoid for ROC and the formula of [2] for PR; or the lower
         or higher of the two ends.
+    name
+        See `Metric`.
     thresholds : sequence of float, optional
         In [0, 1], instead of evenly spaced ones.
     multi_label : bool
@@ -198,7 +233,7 @@ class AUC(_Counts):
     num_labels : int, optional
         With `multi_label`, how many outputs there must be.
     label_weights : sequence of float, optional
-        With `multi_label`, the weight of each output's area in the mean.
+        With `multi_label`, the weight of each output's area in the mean, at least 0.
     from_logits : bool
         Whether outputs are logits, to be put through a sigmoid first.
 
@@ -231,10 +266,11 @@ class AUC(_Counts):
         self._labels = None if num_labels is None else check.positive_int(num_labels, "num_labels")
         self._label_weights = None
         if label_weights is not None:
-            self._labels = len(label_weights) if self._labels is None else self._labels
+            self._labels = np.size(label_weights) if self._labels is None else self._labels
             self._label_weights = check.as_sample_weight(
                 label_weights, "label_weights", self._labels, np.float64
             )
+            check.expect_within(self._label_weights[:, None], "label_weights", 0)
         self.num_thresholds = check.positive_int(num_thresholds, "num_thresholds")
         if self.num_thresholds < 2:
             raise ValueError(f"num_thresholds: expected at least 2, got {num_thresholds}")
@@ -332,10 +368,12 @@ class FBetaScore(Metric):
         How the classes' scores become one: of all counts together, as their mean, or as their mean
         weighted by the classes' rows. None leaves one score for each class, (m,).
     beta : float
-        How much more recall matters than precision.
+        Above 0: how much more recall matters than precision.
     threshold : float, optional
         In (0, 1]; an output above it is predicted positive. By default the highest output of a
         row is.
+    name
+        See `Metric`.
 
     Notes
     -----
@@ -402,7 +440,15 @@ class FBetaScore(Metric):
 
 
 class F1Score(FBetaScore):
-    """``2 precision recall / (precision + recall)`` of each class; see `FBetaScore`."""
+    """``2 precision recall / (precision + recall)`` of each class: `FBetaScore` with beta 1.
+
+    Parameters
+    ----------
+    average, threshold
+        See `FBetaScore`.
+    name
+        See `Metric`.
+    """
 
     def __init__(
         self,
@@ -421,11 +467,14 @@ class ConfusionMatrix(Metric):
     threshold : float, optional
         Of a single output: class 1 is above it. By default 0 where the model's loss takes logits,
         else 0.5.
+    name
+        See `Metric`.
 
     Notes
     -----
     The result is an array (m, m), or (2, 2) for one output: int64, or float64 once rows have come
-    with weights. A history holds one for each epoch; what shows progress leaves it out.
+    with weights; (0, 0) before the first batch. A history holds one for each epoch; what shows
+    progress leaves it out.
     """
 
     _counts: np.ndarray | None

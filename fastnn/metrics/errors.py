@@ -24,7 +24,13 @@ _EPSILON = 1e-7
 
 
 class MeanSquaredError(MeanMetric):
-    """``mean (y_pred - y_true)**2``."""
+    """``mean (y_pred - y_true)**2``.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    """
 
     direction = "down"
 
@@ -33,14 +39,26 @@ class MeanSquaredError(MeanMetric):
 
 
 class RootMeanSquaredError(MeanSquaredError):
-    """``sqrt(mean (y_pred - y_true)**2)``, the root over all rows, not the mean of batches."""
+    """``sqrt(mean (y_pred - y_true)**2)``, the root over all rows, not the mean of batches.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    """
 
     def result(self) -> float:
         return math.sqrt(super().result())
 
 
 class MeanAbsoluteError(MeanMetric):
-    """``mean |y_pred - y_true|``."""
+    """``mean |y_pred - y_true|``.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    """
 
     direction = "down"
 
@@ -49,7 +67,13 @@ class MeanAbsoluteError(MeanMetric):
 
 
 class MeanAbsolutePercentageError(MeanMetric):
-    """``100 mean(|y_pred - y_true| / max(|y_true|, 1e-7))``."""
+    """``100 mean(|y_pred - y_true| / max(|y_true|, 1e-7))``.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    """
 
     direction = "down"
 
@@ -62,6 +86,11 @@ class CosineSimilarity(MeanMetric):
     """The mean over rows of the cosine of the angle between targets and outputs.
 
     1 for the same direction, -1 for the opposite one; 0 where a row is all zeros.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
     """
 
     direction = "up"
@@ -83,6 +112,8 @@ class R2Score(Metric):
         With a number of independent variables p, the adjusted score
         ``1 - (1 - R2) (n - 1) / (n - p - 1)``, where n is the number of rows; 0 for the plain one,
         which also takes its place as long as ``n <= p + 1``.
+    name
+        See `Metric`.
 
     Notes
     -----
@@ -120,8 +151,8 @@ class R2Score(Metric):
         true = np.asarray(like(true, pred), np.float64)
         error = np.square(_difference(true, pred))
         column, total = weight[:, None], float(weight.sum())
-        self._rows += len(true)
         self._error = self._error + (column * error).sum(axis=0)
+        self._rows += len(true)
         if total == 0:
             return
         mean = (column * true).sum(axis=0) / total
@@ -194,19 +225,43 @@ class _SmoothedCrossentropy(_Crossentropy):
 
 
 class BinaryCrossentropy(_SmoothedCrossentropy):
-    """The mean of `fastnn.losses.BinaryCrossentropy` over rows."""
+    """The mean of `fastnn.losses.BinaryCrossentropy` over rows.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    from_logits, label_smoothing
+        See that loss.
+    """
 
     _loss = losses.BinaryCrossentropy
 
 
 class CategoricalCrossentropy(_SmoothedCrossentropy):
-    """The mean of `fastnn.losses.CategoricalCrossentropy` over rows."""
+    """The mean of `fastnn.losses.CategoricalCrossentropy` over rows.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    from_logits, label_smoothing
+        See that loss.
+    """
 
     _loss = losses.CategoricalCrossentropy
 
 
 class SparseCategoricalCrossentropy(_Crossentropy):
-    """The mean of `fastnn.losses.SparseCategoricalCrossentropy` over rows."""
+    """The mean of `fastnn.losses.SparseCategoricalCrossentropy` over rows.
+
+    Parameters
+    ----------
+    name
+        See `Metric`.
+    from_logits
+        See that loss.
+    """
 
     _loss = losses.SparseCategoricalCrossentropy
 

@@ -41,6 +41,11 @@ class OnOutputs(Metric):
     **arguments
         Given to the function.
 
+    Raises
+    ------
+    TypeError
+        If `function` cannot be called. What it raises itself, `result` raises.
+
     Examples
     --------
     >>> from sklearn.metrics import roc_auc_score
@@ -109,6 +114,11 @@ class OnLabels(OnOutputs):
         function gets matrices (n, m) of 0 and 1.
     **arguments
         Given to the function.
+
+    Raises
+    ------
+    TypeError
+        If `function` cannot be called, or `threshold` is not a number.
 
     Examples
     --------
