@@ -48,7 +48,8 @@ def history(history: Any, metrics: Sequence[str] | None = None, ax: Axes | None 
     Parameters
     ----------
     history : History, or mapping of str to list of float
-        What `Sequential.fit` returned, or its ``history``.
+        What `Sequential.fit` returned, or its ``history``. With a `validation_freq` it must be the
+        former, which knows the epochs of each value.
     metrics : sequence of str, optional
         Which, without their ``val_``; by default all that are single numbers.
     ax : Axes, optional
@@ -84,13 +85,13 @@ def history(history: Any, metrics: Sequence[str] | None = None, ax: Axes | None 
         for metric in metrics:
             check.choice(metric, "metrics", known)
     chosen = [name for metric in metrics for name in (metric, f"val_{metric}") if name in single]
-    count = len(logs[chosen[0]])
+    every = getattr(history, "epoch", range(len(logs[chosen[0]])))
+    some = getattr(history, "epochs_of", {})
+    epochs = {name: np.asarray(some.get(name, every)) + 1 for name in chosen}
     curves = {
-        name: check.as_vector(logs[name], f"history[{name!r}]", np.float64, count)
+        name: check.as_vector(logs[name], f"history[{name!r}]", np.float64, len(epochs[name]))
         for name in chosen
     }
-    epochs = np.asarray(getattr(history, "epoch", range(count))) + 1
-    check.expect_shape(epochs, "history.epoch", (count,))
 
     ax = _axes(ax)
     left = [metric for metric in metrics if metric == "loss"]
@@ -105,7 +106,7 @@ def history(history: Any, metrics: Sequence[str] | None = None, ax: Axes | None 
         for name, style in ((metric, "-"), (f"val_{metric}", "--")):
             if name in curves:
                 lines += axes[metric].plot(
-                    epochs,
+                    epochs[name],
                     curves[name],
                     style,
                     color=f"C{i}",

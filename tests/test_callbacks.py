@@ -82,6 +82,7 @@ def test_history():
     assert history.epoch == [0, 1]
     assert history.history == {"loss": [0.0, 1.0], "val_loss": [-1.0, -1.0]}
     run(CallbackList([history]), epochs=1)  # another training begins anew
+    assert history.epochs_of == {"loss": [0, 1], "val_loss": [0, 1]}
     assert history.epoch == [0] and history.history == {"loss": [0.0], "val_loss": [-1.0]}
 
 

@@ -97,6 +97,25 @@ def test_history_of_a_training(ax, rng):
     np.testing.assert_array_equal(line.get_ydata(), result.history["loss"])
 
 
+@pytest.mark.parametrize("freq, epochs", [(2, [4, 6]), ([3, 6, 7], [3, 6, 7]), (7, [7])])
+def test_history_of_a_validation_now_and_then(ax, rng, freq, epochs):
+    model = fn.Sequential([layers.Dense(1)])
+    model.compile("sgd", "mean_squared_error", ["mae"])
+    x = rng.normal(size=(8, 3))
+    result = model.fit(
+        x, x[:, 0], epochs=7, initial_epoch=2, validation_split=0.5, validation_freq=freq
+    )
+    assert len(result.history["val_loss"]) == len(epochs)
+    plotting.history(result, ax=ax)
+    lines = lines_of(*ax.figure.axes)
+    for name in ("loss", "mae"):
+        np.testing.assert_array_equal(lines[name].get_xdata(), [3, 4, 5, 6, 7])
+        np.testing.assert_array_equal(lines[f"val_{name}"].get_xdata(), epochs)
+        np.testing.assert_array_equal(
+            lines[f"val_{name}"].get_ydata(), result.history[f"val_{name}"]
+        )
+
+
 def test_history_leaves_out_what_is_no_number(ax):
     logs = {"loss": [1.0, np.nan], "confusion_matrix": [np.eye(2), np.eye(2)]}
     plotting.history(logs, ax=ax)

@@ -191,20 +191,25 @@ class History(Callback):
     history : dict of str to list of float
         For each key of the logs, its value at the end of each epoch; arrays for a metric whose
         result is one.
+    epochs_of : dict of str to list of int
+        For each key, the epochs of these values: not all of them for what `validation_freq` skips.
     """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
+        self.epochs_of: dict[str, list[int]] = {}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
         self.history = {}
+        self.epochs_of = {}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
         for key, value in (logs or {}).items():
             self.history.setdefault(key, []).append(value)
+            self.epochs_of.setdefault(key, []).append(epoch)
 
 
 class LambdaCallback(Callback):
