@@ -19,6 +19,10 @@ Logs = dict[str, Any]
 class Callback:
     """Base of all callbacks: every hook does nothing.
 
+    A hook may raise what it likes: `fit` or `evaluate` ends with that. The `logs` of a hook are a
+    dict of str to float, or to an array for a metric whose result is one; where nothing is said of
+    them they are empty. What `on_epoch_end` adds to them is in the history too.
+
     Attributes
     ----------
     model
@@ -32,44 +36,56 @@ class Callback:
     params: Mapping[str, Any] = MappingProxyType({})
 
     def set_params(self, params: Mapping[str, Any]) -> None:
-        """Tell the callback how it is trained; called before any hook."""
+        """Tell the callback how it is trained; called before any hook of `fit`.
+
+        Parameters
+        ----------
+        params : dict
+            What the attribute `params` is to be.
+        """
         self.params = params
 
     def set_model(self, model: Any) -> None:
-        """Tell the callback its model; called before any hook."""
+        """Tell the callback its model; called before any hook.
+
+        Parameters
+        ----------
+        model : Sequential
+        """
         self.model = model
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Called once, before the first epoch."""
+        """Called once, before the first epoch; `logs` is empty."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Called once, after the last epoch; `logs` holds what that ended with."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Called before epoch `epoch`, counted from 0."""
+        """Called before epoch `epoch`, counted from 0; `logs` is empty."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Called after epoch `epoch`; `logs` holds loss, metrics and their ``val_`` twins."""
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Called before an evaluation: of the validation data of `fit`, or by `evaluate`."""
+        """Called before an evaluation, of the validation data of `fit` or by `evaluate`; `logs` is
+        empty."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Called after an evaluation; `logs` holds its loss and metrics."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Called before batch `batch` of an epoch, counted from 0."""
+        """Called before batch `batch` of an epoch, counted from 0; `logs` is empty."""
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Called after batch `batch`; `logs` holds the means over the epoch so far."""
+        """Called after batch `batch`; `logs` holds loss and metrics of the epoch so far."""
         self.on_batch_end(batch, logs)
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Another name of `on_train_batch_begin`."""
+        """Another name of `on_train_batch_begin`, with the same `batch` and `logs`."""
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Another name of `on_train_batch_end`."""
+        """Another name of `on_train_batch_end`, with the same `batch` and `logs`."""
 
     @property
     def wants_batches(self) -> bool:
@@ -85,10 +101,16 @@ class CallbackList:
     Parameters
     ----------
     callbacks : iterable of Callback
-    model
+    model : Sequential, optional
         Given to each.
     *more : Callback
         Called after those.
+
+    Attributes
+    ----------
+    callbacks : list of Callback
+    wants_batches : bool
+        Whether any of them does.
 
     Raises
     ------
@@ -127,38 +149,47 @@ class CallbackList:
         }
 
     def set_params(self, params: Mapping[str, Any]) -> None:
+        """Pass `params` to each callback; see `Callback`."""
         for callback in self.callbacks:
             callback.set_params(params)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Call `on_train_begin` of each callback with `logs`; see `Callback`."""
         for hook in self._hooks["on_train_begin"]:
             hook(logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
+        """Call `on_train_end` of each callback with `logs`; see `Callback`."""
         for hook in self._hooks["on_train_end"]:
             hook(logs)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Call `on_epoch_begin` of each callback with `epoch` and `logs`; see `Callback`."""
         for hook in self._hooks["on_epoch_begin"]:
             hook(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Call `on_epoch_end` of each callback with `epoch` and `logs`; see `Callback`."""
         for hook in self._hooks["on_epoch_end"]:
             hook(epoch, logs)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Call `on_train_batch_begin` of each callback with `batch` and `logs`; see `Callback`."""
         for hook in self._hooks["on_train_batch_begin"]:
             hook(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Call `on_train_batch_end` of each callback with `batch` and `logs`; see `Callback`."""
         for hook in self._hooks["on_train_batch_end"]:
             hook(batch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Call `on_test_begin` of each callback with `logs`; see `Callback`."""
         for hook in self._hooks["on_test_begin"]:
             hook(logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
+        """Call `on_test_end` of each callback with `logs`; see `Callback`."""
         for hook in self._hooks["on_test_end"]:
             hook(logs)
 
@@ -221,6 +252,11 @@ class LambdaCallback(Callback):
     on_train_begin, on_train_end : callable ``(logs)``, optional
     on_train_batch_begin, on_train_batch_end : callable ``(batch, logs)``, optional
     on_test_begin, on_test_end : callable ``(logs)``, optional
+
+    Raises
+    ------
+    TypeError
+        If one of them cannot be called.
     """
 
     def __init__(

@@ -38,6 +38,13 @@ class TerminateOnNaN(Callback):
     cause : str or None
         What was not finite first, such as ``outputs of layer dense_1``.
 
+    Raises
+    ------
+    TypeError
+        If `raise_error` is not a bool.
+    RuntimeError
+        With `raise_error`, at the end of the epoch that goes wrong.
+
     Notes
     -----
     It looks once an epoch, and costs nothing per step. One step is enough to carry a NaN into every
@@ -118,7 +125,7 @@ class GradientMonitor(Callback):
     y : array_like
         Their targets.
     rows : int
-        Only the first so many examples are taken.
+        Only the first so many examples are taken, at least 1.
 
     Attributes
     ----------
@@ -128,6 +135,13 @@ class GradientMonitor(Callback):
     activations : dict of str to list of float
         By the name of each layer, for each epoch: the root mean square over rows of the Euclidean
         norm of a row of its outputs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` or `y` is empty, not of real numbers, or of another number of rows than the other.
+        Where they do not fit the model, or two of its layers have one name, `fit` raises before
+        anything is trained.
 
     Notes
     -----
@@ -163,7 +177,13 @@ class GradientMonitor(Callback):
                 kept[name].append(size)
 
     def measure(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Return the sizes now, of gradients and of activations, by the layer's name."""
+        """Return the sizes now, of gradients and of activations.
+
+        Returns
+        -------
+        gradients, activations : dict of str to float
+            By the layer's name, as in `history` and `activations`.
+        """
         state = _random.generator().bit_generator.state
         try:
             layers = copy.deepcopy(self.model.layers)

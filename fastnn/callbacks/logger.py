@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _validate as check
 from fastnn.callbacks.base import Callback, Logs
 
 
@@ -17,10 +18,20 @@ class CSVLogger(Callback):
     Parameters
     ----------
     filename : str or path
+        In a folder that is there.
     separator : str
         One character between two fields.
     append : bool
         Whether to go on in a file that is there, without a second header, or to begin anew.
+
+    Raises
+    ------
+    ValueError
+        If `separator` is not one character.
+    TypeError
+        If `filename` is none, or `append` not a bool.
+    OSError
+        By `fit`, if the file cannot be written: before anything is trained.
 
     Notes
     -----
@@ -34,9 +45,9 @@ class CSVLogger(Callback):
     ) -> None:
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"separator: expected one character, got {separator!r}")
-        self.filename = os.fspath(filename)
+        self.filename = check.as_path(filename, "filename")
         self.separator = separator
-        self.append = append
+        self.append = check.flag(append, "append")
         self._keys: list[str] | None = None
         self._header = True
 

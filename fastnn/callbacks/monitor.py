@@ -26,11 +26,19 @@ class Monitor(Callback):
     min_delta : float
         A smaller change is no improvement; its sign does not matter.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, or out of its range.
+    ValueError
+        By `fit`, before anything is trained, with ``mode="auto"``: if the key is neither the loss
+        nor a metric, or the metric does not say which way is better. At the end of an epoch: if the
+        key's value is an array.
+
     Notes
     -----
     NaN is never an improvement. If the logs have no such key a UserWarning names those they have,
-    and the callback does without; with ``mode="auto"``, a key that is neither the loss nor a metric
-    is a ValueError before anything is trained.
+    and the callback does without.
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
@@ -61,7 +69,18 @@ class Monitor(Callback):
         return direction
 
     def improves(self, value: float, reference: float | None) -> bool:
-        """Whether `value` is better than `reference` by more than `min_delta`."""
+        """Whether `value` is better than `reference` by more than `min_delta`.
+
+        Parameters
+        ----------
+        value : float
+        reference : float or None
+            None is worse than any number.
+
+        Returns
+        -------
+        bool
+        """
         if math.isnan(value):
             return False
         if reference is None:
@@ -70,7 +89,21 @@ class Monitor(Callback):
         return reached > reference if self._sign > 0 else reached < reference
 
     def value(self, logs: Logs | None) -> float | None:
-        """Return what is watched, or warn and return None if the logs do not have it."""
+        """Return what is watched, or warn and return None if the logs do not have it.
+
+        Parameters
+        ----------
+        logs : dict
+
+        Returns
+        -------
+        float or None
+
+        Raises
+        ------
+        ValueError
+            If it is an array.
+        """
         found = (logs or {}).get(self.monitor)
         if found is None:
             warnings.warn(
@@ -115,7 +148,14 @@ class EarlyStopping(Monitor):
     stopped_epoch : int
         The epoch that ended the training, counted from 0; 0 if none did.
     best : float or None
+        The best value so far.
     best_epoch : int
+        Its epoch, counted from 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `Monitor`.
     """
 
     def __init__(
@@ -194,10 +234,17 @@ class ReduceLROnPlateau(Monitor):
     min_lr : float
         The rate does not fall below it.
 
+    Raises
+    ------
+    TypeError, ValueError
+        See `Monitor`.
+    TypeError
+        By `fit`, before anything is trained, if the optimizer has a schedule of its own, as in
+        Keras.
+
     Notes
     -----
-    The rate is in the logs, and so in the history, as ``learning_rate``. An optimizer that has a
-    schedule of its own is refused (TypeError), as in Keras.
+    The rate is in the logs, and so in the history, as ``learning_rate``.
     """
 
     def __init__(
@@ -274,6 +321,14 @@ class ModelCheckpoint(Monitor):
         after every batch.
     initial_value_threshold : float, optional
         The best value so far, if the training goes on from an earlier one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `Monitor`; also if `filepath` is no path, or has braces that do not close. A field that
+        nothing fills in, or a format that does not suit it, is a ValueError at the first save.
+    OSError
+        By `fit`, at a save, if the file cannot be written.
     """
 
     def __init__(

@@ -20,10 +20,17 @@ class LearningRateScheduler(Callback):
     verbose : {0, 1}
         Whether to print each new rate.
 
+    Raises
+    ------
+    TypeError
+        If `schedule` cannot be called. By `fit`, before anything is trained, if the optimizer has a
+        schedule of its own, as in Keras.
+    TypeError, ValueError
+        By `fit`, before the epoch, if `schedule` returns anything but such a rate.
+
     Notes
     -----
-    The rate is in the logs, and so in the history, as ``learning_rate``. An optimizer that has a
-    schedule of its own is refused (TypeError), as in Keras.
+    The rate is in the logs, and so in the history, as ``learning_rate``.
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
