@@ -193,7 +193,8 @@ class Layer(Part):
 
     @_guard_init
     def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
-        self.name = _automatic_name(type(self)) if name is None else check.as_name(name, "")
+        self._named = name is not None  # and not by itself
+        self.name = check.as_name(name, "") if self._named else automatic_name(type(self))
         self.dtype: str | None = None
         if dtype is not None or not self.follows:
             self.dtype = check.as_dtype("float32" if dtype is None else dtype).name
@@ -374,7 +375,7 @@ class Layer(Part):
         return sum(weight.size for weight in self.weights.values())
 
 
-def _automatic_name(cls: type) -> str:
+def automatic_name(cls: type) -> str:
     """Return ``dense``, then ``dense_1``, ``dense_2`` and so on."""
     base = snake_case(cls.__name__)
     _names_given[base] += 1

@@ -20,6 +20,7 @@ from fastnn import _dispatch, _random, losses, metrics, optimizers
 from fastnn import _validate as check
 from fastnn import layers as layer_classes
 from fastnn._configuration import deserialize, serialize
+from fastnn._layer import automatic_name
 from fastnn.callbacks import Callback, CallbackList, History
 from fastnn.layers import Dense, Input, Layer
 from fastnn.memory import Parameters
@@ -141,14 +142,19 @@ class Sequential:
         TypeError
             If it is not a Layer.
         ValueError
-            If it is in the model already, or is built for another number of inputs, or mixes the
-            features of rows of several axes.
+            If it is in the model already, or was given a name that is; or is built for another
+            number of inputs, or mixes the features of rows of several axes.
         """
         if not isinstance(layer, Layer):
             raise TypeError(f"layer: expected a Layer, got {layer!r}")
         if any(layer is other for other in self.layers):
             raise ValueError(
                 f"layer: expected a layer not yet in the model, got {layer.name} again"
+            )
+        names = [other.name for other in self.layers]
+        if layer._named and layer.name in names:
+            raise ValueError(
+                f"layer: expected a name not yet in the model, got {layer.name!r} again"
             )
         sides = self._row_shape()
         flat = any(below.flattens for below in [*self.layers, layer])
@@ -161,6 +167,8 @@ class Sequential:
             features = self._outputs(features)
             _expect_features(layer, features)
             layer.build(features)
+        while layer.name in names:  # a copy, or a layer beside those of a file
+            layer.name = automatic_name(type(layer))
         self.layers.append(layer)
 
     def pop(self) -> Layer:

@@ -81,8 +81,8 @@ def test_history():
     run(CallbackList([history]))
     assert history.epoch == [0, 1]
     assert history.history == {"loss": [0.0, 1.0], "val_loss": [-1.0, -1.0]}
-    run(CallbackList([history]), epochs=1)  # another training begins anew
     assert history.epochs_of == {"loss": [0, 1], "val_loss": [0, 1]}
+    run(CallbackList([history]), epochs=1)  # another training begins anew
     assert history.epoch == [0] and history.history == {"loss": [0.0], "val_loss": [-1.0]}
 
 
@@ -833,7 +833,8 @@ def test_gradient_monitor_of_data_that_do_not_fit(rng):
     assert model.optimizer.iterations == 0
     with pytest.raises(ValueError, match="y: expected 60 rows, got 59"):
         GradientMonitor(x, y[1:])
-    twice = classifier(layers=[Dense(3, name="a"), Dense(3, name="a")])
+    twice = classifier(layers=[Dense(3, name="a"), Dense(3, name="b")])
+    twice.layers[1].name = "a"
     with pytest.raises(ValueError, match="layers: expected names that differ, got a twice"):
         twice.fit(x, y, callbacks=GradientMonitor(x, y))
 

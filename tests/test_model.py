@@ -986,6 +986,21 @@ def test_building():
     raises(lambda: fn.Sequential().build(2), ValueError, "sequential: expected at least one layer")
 
 
+def test_names_of_layers_differ():
+    message = "layer: expected a name not yet in the model, got 'a' again"
+    layer = Dense(2, name="a")
+    with pytest.raises(ValueError) as error:
+        fn.Sequential([Input(3), Dense(2, name="a"), layer])
+    assert str(error.value) == message and not layer.built
+    # Names that layers have by themselves give way: to one of a file, or of what it is a copy of.
+    own = Dense(2)
+    model = fn.Sequential([Dense(2, name=own.name), own, copy.copy(own), own.__class__(2)])
+    names = [layer.name for layer in model.layers]
+    assert len(set(names)) == 4 and all(name.startswith("dense") for name in names)
+    again = fn.Sequential.from_config(model.get_config())
+    assert [layer.name for layer in again.layers] == names
+
+
 # ---- errors ------------------------------------------------------------------------------------
 
 X, Y = np.zeros((6, 4)), np.zeros(6, int)
