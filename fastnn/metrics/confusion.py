@@ -23,6 +23,8 @@ from fastnn.metrics.base import Metric, batch, class_labels, one_hot, ratio, sca
 
 # Keras's epsilon.
 _EPSILON = 1e-7
+# Of an `AUC`, which keeps four counts for each: tens of megabytes.
+_MOST_THRESHOLDS = 10**6
 
 
 class _Counts(Metric):
@@ -217,8 +219,8 @@ class AUC(_Counts):
     Parameters
     ----------
     num_thresholds : int
-        How many thresholds share [0, 1], at least 2, ends included; more come nearer to the exact
-        area.
+        How many thresholds share [0, 1], ends included: at least 2 and at most a million; more come
+        nearer to the exact area.
     curve : {"ROC", "PR"}
     summation_method : {"interpolation", "minoring", "majoring"}
         Between two thresholds: the trapezoid for ROC and the formula of [2] for PR; or the lower
@@ -272,8 +274,11 @@ class AUC(_Counts):
             )
             check.expect_within(self._label_weights[:, None], "label_weights", 0)
         self.num_thresholds = check.positive_int(num_thresholds, "num_thresholds")
-        if self.num_thresholds < 2:
-            raise ValueError(f"num_thresholds: expected at least 2, got {num_thresholds}")
+        if not 2 <= self.num_thresholds <= _MOST_THRESHOLDS:
+            raise ValueError(
+                f"num_thresholds: expected a number in [2, {_MOST_THRESHOLDS}], "
+                f"got {num_thresholds}"
+            )
         self.curve = check.choice(curve, "curve", ("ROC", "PR"))
         self.summation_method = check.choice(
             summation_method, "summation_method", ("interpolation", "minoring", "majoring")
