@@ -3,7 +3,7 @@
 All of these ask about the *score* of one output for each row. By default that is the logit, what
 comes before a softmax or sigmoid at the end of the model, for a probability saturates: its gradient
 vanishes where the network is sure, and rises also where the other classes fall (K. Simonyan et al.,
-Deep inside convolutional networks, 2014, section 3). ``logits=False`` asks about the output as it
+Deep inside convolutional networks, 2014, section 2). ``logits=False`` asks about the output as it
 is.
 
 The model runs layer by layer, in inference, as a copy that shares its weights; nothing of it
@@ -61,11 +61,15 @@ def score(
     Returns
     -------
     ndarray of shape (n,)
+        In the type of the model's outputs.
 
     Raises
     ------
-    TypeError, ValueError
-        Before anything is changed.
+    TypeError
+        If `model` is not a Sequential, `x` or `output` not of numbers, or `logits` not a bool.
+    ValueError
+        If the model is not built, `x` does not fit it, or an output is not in [0, m), m being the
+        number of the model's outputs.
     """
     return _Question(model, x, output, logits).scores()
 
@@ -84,6 +88,11 @@ def gradient(
     -------
     ndarray of the shape of `x`
         In the type of the first layer that has one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by `score`.
     """
     return _Question(model, x, output, logits).gradient()
 
@@ -93,7 +102,22 @@ def saliency(
 ) -> np.ndarray:
     """The magnitude of the gradient, ``|d score / d x|``: which inputs need least change.
 
-    Simonyan et al., 2014, equation 3. Arguments and result as in `gradient`.
+    K. Simonyan et al., Deep inside convolutional networks, 2014, section 3.1.
+
+    Parameters
+    ----------
+    model, x, output, logits
+        As in `score`.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+        As from `gradient`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by `score`.
     """
     return np.abs(gradient(model, x, output, logits))
 
@@ -103,7 +127,22 @@ def gradient_times_input(
 ) -> np.ndarray:
     """``x * d score / d x``: what each input adds to the score, were the network linear.
 
-    A. Shrikumar et al., Not just a black box, 2016. Arguments and result as in `gradient`.
+    A. Shrikumar et al., Not just a black box, 2016.
+
+    Parameters
+    ----------
+    model, x, output, logits
+        As in `score`.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+        As from `gradient`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by `score`.
     """
     question = _Question(model, x, output, logits)
     slopes = question.gradient()
@@ -120,7 +159,20 @@ def guided_backpropagation(
     units that are excited. Built-in relu and relu6 are guided, in layers within layers too, and
     other activations pass gradients as ever.
 
-    Arguments and result as in `gradient`.
+    Parameters
+    ----------
+    model, x, output, logits
+        As in `score`.
+
+    Returns
+    -------
+    ndarray of the shape of `x`
+        As from `gradient`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by `score`.
     """
     return _Question(model, x, output, logits, guided=True).gradient()
 
@@ -145,12 +197,18 @@ def integrated_gradients(
     baseline : array_like that broadcasts to `x`
         An input that says nothing, such as a black image.
     steps : int
-        Points on the line, those of Gauss and Legendre.
+        Points on the line, those of Gauss and Legendre, at least 1.
 
     Returns
     -------
     ndarray of the shape of `x`
         In the type of the first layer that has one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by `score`; also if `baseline` is not of numbers or does not broadcast to `x`, or `steps`
+        is no integer of at least 1.
 
     Notes
     -----

@@ -71,8 +71,11 @@ def numerical_gradient(
 
     Raises
     ------
-    TypeError, ValueError
-        For a wrong argument, or if `f` returns anything but one real number.
+    TypeError
+        If `x`, `step` or what `f` returns is not of real numbers, or `method` is not a string.
+    ValueError
+        If `x` is empty, `method` is none of the two, a step is not above 0 or too small to move
+        `x`, or `f` returns anything but one number.
 
     Notes
     -----
@@ -111,6 +114,12 @@ def jacobian(
     -------
     ndarray of shape ``f(x).shape + x.shape``, float64
         ``[i, j]`` is the derivative of ``f(x)[i]`` with respect to ``x[j]``, for multi-indices.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by `numerical_gradient`, but for what `f` returns: ValueError if that is empty or has
+        not always the same shape.
     """
     x = check.as_real(x, "x", np.float64)
     central = check.choice(method, "method", ("central", "forward")) == "central"
@@ -135,6 +144,11 @@ def hessian(
     -------
     ndarray of shape ``x.shape + x.shape``, float64
         Symmetric.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by `numerical_gradient`.
     """
     x = check.as_real(x, "x", np.float64)
     h = _steps(x, step, 1 / 4)
@@ -207,6 +221,13 @@ def softmax_jacobian(p: ArrayLike) -> np.ndarray:
     ndarray of shape (..., m, m)
         ``[..., i, j]`` is the derivative of ``p[..., i]`` with respect to ``z[..., j]``,
         ``p_i (I_ij - p_j)``. float64 if `p` is, else float32.
+
+    Raises
+    ------
+    TypeError
+        If `p` is not of real numbers of at most 64 bits.
+    ValueError
+        If it is empty or has no axis.
     """
     p = check.as_real(p, "p")
     if p.ndim == 0:
@@ -226,6 +247,13 @@ def sigmoid_derivative(p: ArrayLike) -> np.ndarray:
     -------
     ndarray of the shape of `p`
         float64 if `p` is, else float32.
+
+    Raises
+    ------
+    TypeError
+        If `p` is not of real numbers of at most 64 bits.
+    ValueError
+        If it is empty.
     """
     p = check.as_real(p, "p")
     return p * (1 - p)
@@ -243,6 +271,13 @@ def sigmoid_jacobian(p: ArrayLike) -> np.ndarray:
     -------
     ndarray of shape (..., m, m)
         float64 if `p` is, else float32.
+
+    Raises
+    ------
+    TypeError
+        If `p` is not of real numbers of at most 64 bits.
+    ValueError
+        If it is empty or has no axis.
     """
     slopes = sigmoid_derivative(p)
     if slopes.ndim == 0:
@@ -257,7 +292,7 @@ def sigmoid_jacobian(p: ArrayLike) -> np.ndarray:
 class GradientRow:
     """What `check_gradients` found for one parameter, or for the input.
 
-    Attributes
+    Parameters
     ----------
     name : str
         ``layer/weight``; ``x`` for the input.
@@ -271,6 +306,7 @@ class GradientRow:
     relative_error : float
         `difference` by the greatest of all gradients compared in this row.
     passed : bool
+        See `tolerance` of `check_gradients`.
     """
 
     name: str
@@ -286,7 +322,7 @@ class GradientRow:
 class GradientReport:
     """The result of `check_gradients`: true if all is well, and a table as a string.
 
-    Attributes
+    Parameters
     ----------
     rows : tuple of GradientRow
         One for each parameter, in the order of the layers, and one for the input.
@@ -359,8 +395,11 @@ def check_gradients(
 
     Raises
     ------
-    TypeError, ValueError
-        Before anything is changed.
+    TypeError
+        If `model` is not a Sequential, or an argument is of the wrong kind.
+    ValueError
+        If the model has no loss, the data do not fit it, or `step`, `tolerance` or `max_entries` is
+        not above 0.
 
     Notes
     -----
