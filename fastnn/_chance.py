@@ -15,6 +15,13 @@ class Drawing(Layer):
 
     What they draw depends on the seed, on how many forward passes of training came before
     (`draws`) and on the place in the mini-batch, and on nothing else.
+
+    Parameters
+    ----------
+    seed : int, optional
+        In [0, 2**64). By default one is drawn from the generator of `fastnn.set_random_seed`.
+    name, dtype
+        See `Layer`.
     """
 
     elementwise = True
@@ -44,7 +51,7 @@ class Dropout(Drawing):
     rate : float
         In [0, 1]: the probability of 0.
     seed : int, optional
-        The same seed draws the same, on any number of threads.
+        In [0, 2**64). The same seed draws the same, on any number of threads.
     name, dtype
         See `Layer`.
 
@@ -86,7 +93,7 @@ class GaussianNoise(Drawing):
     stddev : float
         Their standard deviation, at least 0; their mean is 0.
     seed : int, optional
-        The same seed draws the same, on any number of threads.
+        In [0, 2**64). The same seed draws the same, on any number of threads.
     name, dtype
         See `Layer`.
     """

@@ -150,8 +150,6 @@ class Layer(Part):
     ----------
     weights : dict of str to ndarray
         Filled by `build`. Change them in place; to put them in memory of your own, use `bind`.
-    moving : dict of str to ndarray
-        Those of the weights that an optimizer changes.
     gradients : dict of str to ndarray
         Filled by `backward`: gradients of the loss, for all weights but those that were added as
         not trainable. New arrays at every call.
@@ -170,6 +168,14 @@ class Layer(Part):
         Whether the layer takes rows of several axes, as one.
     follows : bool
         Whether it computes in the type of its inputs, if no `dtype` is given.
+
+    Raises
+    ------
+    TypeError
+        If `name` is not a string. Every layer raises TypeError for an argument of the wrong kind.
+    ValueError
+        If `dtype` is none of the two. Every layer raises ValueError for a value out of the range
+        that it states, or a name of a part that is not known.
 
     Notes
     -----
@@ -224,7 +230,23 @@ class Layer(Part):
 
     @_guard_build
     def build(self, features: int) -> None:
-        """Create the weights for this number of inputs; the first `forward` does it too."""
+        """Create the weights for this number of inputs; the first `forward` does it too.
+
+        A layer that is built for as many already stays as it is.
+
+        Parameters
+        ----------
+        features : int
+            K, at least 1.
+
+        Raises
+        ------
+        TypeError
+            If `features` is not an integer.
+        ValueError
+            If it is below 1, or the layer is built for another number. If `build` fails, the layer
+            is not built.
+        """
 
     def forward(self, x: Any, training: bool = False) -> np.ndarray:
         """Compute the outputs.
@@ -232,12 +254,24 @@ class Layer(Part):
         Parameters
         ----------
         x : array_like of shape (N, K)
+            Or (N, a, b, …) for a layer that `flattens`. A layer that is not built is built for it.
         training : bool
             Whether this is a step of training, which some layers compute differently.
 
         Returns
         -------
         ndarray of shape (N, M)
+            In the layer's `dtype`, or for None that of `x`: float64 if `x` is, else float32.
+
+        Raises
+        ------
+        TypeError
+            If `x` is not of real numbers of at most 64 bits.
+        ValueError
+            If `x` is empty, has other axes or another number of features, or holds numbers that the
+            layer's type does not; or if what a layer of one's own returns is of another shape.
+        NotImplementedError
+            If a subclass does not define it.
         """
         raise NotImplementedError(f"{type(self).__name__}: a layer defines forward")
 
@@ -252,19 +286,29 @@ class Layer(Part):
         Returns
         -------
         dx : ndarray of shape (N, K)
+            In the type of the outputs; the shape is that of `x`.
 
         Raises
         ------
         RuntimeError
             If there was no `forward` before.
+        TypeError
+            If `dy` is not of real numbers.
+        ValueError
+            If `dy` is of another shape; or if a layer of one's own returns another shape than that
+            of `x`, or does not set a gradient for each weight added as trainable.
+        NotImplementedError
+            If a subclass does not define it.
         """
         raise NotImplementedError(f"{type(self).__name__}: a layer defines backward")
 
     def __call__(self, x: Any, training: bool = False) -> np.ndarray:
+        """As `forward`."""
         return self.forward(x, training)
 
     @property
     def moving(self) -> dict[str, np.ndarray]:
+        """Those of `weights` that an optimizer changes, by name; none if not `trainable`."""
         if not self.trainable:
             return {}
         return {name: w for name, w in self.weights.items() if name not in self._constants}
@@ -281,11 +325,22 @@ class Layer(Part):
         return [weight for name, weight in self.weights.items() if name not in moving]
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights, in the order of `weights`."""
+        """Return copies of all weights, in the order of `weights`.
+
+        Returns
+        -------
+        list of ndarray
+            Empty before `build`.
+        """
         return [np.array(weight) for weight in self.weights.values()]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Set all weights, in the order of `weights`.
+        """Set all weights, in the order of the attribute `weights`.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            As many, and of the same shapes.
 
         Raises
         ------
@@ -308,8 +363,29 @@ class Layer(Part):
     ) -> np.ndarray:
         """Create ``weights[name]``; for use in `build`.
 
-        Without `trainable`, no optimizer changes it, and `backward` makes no gradient of it. What
-        it costs by the regularizer is part of the loss, and of its gradient after a training pass.
+        Parameters
+        ----------
+        name : str
+        shape : sequence of int
+            Each at least 1; ``()`` for a single number.
+        initializer : str or callable
+            See `fastnn.initializers.get`.
+        trainable : bool
+            If not, no optimizer changes it, and `backward` makes no gradient of it.
+        regularizer : str or object, optional
+            See `fastnn.regularizers.get`. What the weight costs is part of the loss, and of its
+            gradient after a training pass.
+
+        Returns
+        -------
+        ndarray
+            ``weights[name]``, in the layer's `dtype`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the initializer or regularizer is not known, or gives something of another shape or
+            kind.
         """
         shape = tuple(shape)
         value = initializers.get(initializer)(shape, self.dtype)
@@ -324,15 +400,27 @@ class Layer(Part):
         return weight
 
     def penalty(self) -> float:
-        """Return what the weights that move cost, by their regularizers."""
-        return sum(
+        """Return what the weights that move cost, by their regularizers.
+
+        Returns
+        -------
+        float
+        """
+        costs = (
             float(self.regularizers[name](weight))
             for name, weight in self.moving.items()
             if name in self.regularizers
         )
+        return sum(costs, 0.0)
 
     def activity_penalty(self) -> float:
-        """Return what the outputs of the last `forward` cost, by the activity regularizer."""
+        """Return what the outputs of the last `forward` cost, by the activity regularizer.
+
+        Returns
+        -------
+        float
+            Divided by the rows of the batch.
+        """
         if self.activity_regularizer is None or self._outputs is None:
             return 0.0
         return float(self.activity_regularizer(self._outputs)) / len(self._outputs)
@@ -346,24 +434,38 @@ class Layer(Part):
         array : ndarray
             Of the weight's shape and type, writeable; the rows of a matrix may lie apart.
 
+        Raises
+        ------
+        KeyError
+            If there is no such weight.
+        TypeError, ValueError
+            If `array` is not such an array; the weight is where it was.
+
         Notes
         -----
         A model that runs as a compiled plan binds the weights of its layers to memory of its own,
         at the next call.
         """
         weight = self.weights[name]
-        check.expect_shape(array, name, weight.shape)
-        if array.dtype != weight.dtype:
+        check.expect_updatable(array, name, weight)
+        if array.dtype != weight.dtype:  # as wide, but in the other byte order
             raise TypeError(f"{name}: expected {weight.dtype}, got {array.dtype}")
         array[...] = weight
         self.weights[name] = array
 
     def output_features(self, features: int) -> int:
-        """Return the number of outputs, M, for `features` inputs."""
+        """Return the number of outputs, M, for `features` inputs.
+
+        A layer of one's own with another number than that defines it.
+        """
         return features
 
     def count_params(self) -> int:
         """Return the number of weights.
+
+        Returns
+        -------
+        int
 
         Raises
         ------

@@ -229,8 +229,8 @@ class Rescaling(Layer):
 
     Parameters
     ----------
-    scale : float
-    offset : float
+    scale, offset : float
+        Finite.
     name, dtype
         See `Layer`.
     """
@@ -259,7 +259,18 @@ class Rescaling(Layer):
 
     @staticmethod
     def columns(value: float, x: np.ndarray) -> np.ndarray:
-        """Return a number, once for each column of `x`, in its type."""
+        """Return a number, once for each column of a matrix.
+
+        Parameters
+        ----------
+        value : float
+        x : ndarray of shape (N, K)
+
+        Returns
+        -------
+        ndarray of shape (K,)
+            In the type of `x`.
+        """
         return np.full(x.shape[1], value, x.dtype)
 
 
@@ -271,7 +282,8 @@ class Normalization(Layer):
     axis : int or None
         -1 or 1, that of the features; None for one mean and one variance of all numbers.
     mean, variance : float or array_like of shape (K,), optional
-        Both or neither. Without them, `adapt` finds them; until then they are 0 and 1.
+        Finite, the variance at least 0. Both or neither. Without them, `adapt` finds them; until
+        then they are 0 and 1.
     invert : bool
         Whether to go the other way, ``x * max(sqrt(variance), 1e-7) + mean``: from what a network
         was trained on back to the units of the data. Such a layer keeps a model from the plan.
@@ -335,7 +347,10 @@ class Normalization(Layer):
         Raises
         ------
         ValueError
-            If mean and variance were given, or `data` has another number of features.
+            If mean and variance were given, or `data` is empty, of another shape or number of
+            features, or has a mean or variance that the layer's type does not hold.
+        TypeError
+            If `data` is not of real numbers.
         """
         if self.mean is not None:
             raise ValueError(f"{self.name}: expected no adapt, for mean and variance were given")
@@ -352,7 +367,20 @@ class Normalization(Layer):
         self.weights["mean"][...], self.weights["variance"][...] = found
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and variance of each column."""
+        """Return mean and variance of each column.
+
+        Returns
+        -------
+        mean, variance : ndarray of shape (K,)
+            In the layer's `dtype`.
+
+        Raises
+        ------
+        ValueError
+            Before the layer is built.
+        """
+        if not self.built:
+            raise ValueError(f"{self.name}: expected a built layer; call build(features) first")
         if self.mean is None:
             return self.weights["mean"], self.weights["variance"]
         assert self.features is not None

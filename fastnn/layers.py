@@ -163,10 +163,11 @@ class Dense(Layer):
     Parameters
     ----------
     units : int
-        Number of outputs, M.
+        Number of outputs, M, at least 1.
     activation : str or object, optional
         See `fastnn.activations.get`; None is linear.
     use_bias : bool
+        Whether there is a bias.
     kernel_initializer, bias_initializer : str or callable
         See `fastnn.initializers.get`.
     kernel_regularizer, bias_regularizer, activity_regularizer : str or object, optional
@@ -249,7 +250,8 @@ class Dense(Layer):
 
 
 class Activation(Layer):
-    """Applies an activation, ``y = act(x)``.
+    """Applies an activation, ``y = act(x)``: formulas in `fastnn.activations`, sources in
+    `fastnn.reference`.
 
     Parameters
     ----------
@@ -292,7 +294,6 @@ class ReLU(Activation):
         At least 0; by default there is no bound.
     negative_slope, threshold : float
         At least 0.
-
     name, dtype
         See `Layer`.
     """
@@ -319,7 +320,6 @@ class LeakyReLU(Activation):
     ----------
     negative_slope : float
         At least 0.
-
     name, dtype
         See `Layer`.
     """
@@ -341,7 +341,6 @@ class ELU(Activation):
     ----------
     alpha : float
         At least 0.
-
     name, dtype
         See `Layer`.
     """
@@ -363,7 +362,6 @@ class ThresholdedReLU(Activation):
     ----------
     theta : float
         At least 0.
-
     name, dtype
         See `Layer`.
     """
@@ -379,14 +377,26 @@ class ThresholdedReLU(Activation):
 
 
 class Sigmoid(Activation):
-    """Applies ``1 / (1 + exp(-x))``."""
+    """Applies ``1 / (1 + exp(-x))``.
+
+    Parameters
+    ----------
+    name, dtype
+        See `Layer`.
+    """
 
     def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
         super().__init__("sigmoid", name, dtype)
 
 
 class Tanh(Activation):
-    """Applies the hyperbolic tangent."""
+    """Applies the hyperbolic tangent.
+
+    Parameters
+    ----------
+    name, dtype
+        See `Layer`.
+    """
 
     def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
         super().__init__("tanh", name, dtype)

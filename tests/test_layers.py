@@ -293,6 +293,18 @@ def test_bind(rng):
     with pytest.raises(TypeError) as error:
         dense.bind("bias", np.zeros(3))
     assert str(error.value) == "bias: expected float32, got float64"
+    with pytest.raises(TypeError) as error:
+        dense.bind("bias", [0, 0, 0])
+    assert str(error.value) == "bias: expected an array, got list"
+    fixed = np.zeros(3, np.float32)
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError) as error:
+        dense.bind("bias", fixed)
+    assert str(error.value) == "bias: expected a writeable array, got a read-only one"
+    with pytest.raises(TypeError):
+        dense.bind("bias", np.zeros(3, np.dtype(np.float32).newbyteorder()))
+    with pytest.raises(KeyError):
+        dense.bind("gamma", rows)
 
 
 def test_gradients_are_the_users_to_keep(rng):

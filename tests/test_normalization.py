@@ -319,6 +319,8 @@ def test_one_mean_for_all_numbers(rng):
         (lambda: Normalization(mean=[1, 2], variance=1).build(3), "mean: expected 3 numbers"),
         (lambda: Normalization(mean=1, variance=1).adapt(X), "normalization"),
         (lambda: Normalization().adapt(X[0]), "data: expected 2 axes (n, features), got 1"),
+        (lambda: Normalization(name="n").statistics(), "n: expected a built layer; call build"),
+        (lambda: Normalization(mean=1, variance=1, name="n").statistics(), "n: expected a built"),
         (lambda: Rescaling(np.inf), "scale: expected a finite number"),
     ],
 )
