@@ -525,6 +525,10 @@ def test_csv_logger(tmp_path, rng):
         model.fit(x, y, callbacks=CSVLogger(tmp_path / "no" / "log.csv"))
     with pytest.raises(ValueError, match="separator: expected one character, got ';;'"):
         CSVLogger(path, ";;")
+    with pytest.raises(TypeError, match="filename: expected a str or PathLike, got 3"):
+        CSVLogger(3)
+    with pytest.raises(TypeError, match="append: expected True or False, got 'a'"):
+        CSVLogger(path, append="a")
 
 
 # ---- health --------------------------------------------------------------------------------------
