@@ -124,6 +124,11 @@ def num_threads(n: int) -> Iterator[None]:
     n : int
         As in `set_num_threads`.
 
+    Returns
+    -------
+    context manager
+        Its ``as`` gives None.
+
     Raises
     ------
     TypeError, ValueError

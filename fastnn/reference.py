@@ -1,8 +1,9 @@
 """The kernels in plain NumPy: the page to learn from, and the oracle of the tests.
 
-Every function has a twin of the same name and signature in `fastnn.kernels`. The twins there are
-compiled, checked and threaded; these are meant to be read. They share one rule for types: the
-result is float64 if any floating input is float64, else float32.
+Every function has a twin of the same name and signature in `fastnn.kernels`, whose docstring tells
+of the parameters and results of both; here stand the formula and its source. The twins there are
+compiled, checked and threaded; these are meant to be read, and trust what they are given. They
+share one rule for types: the result is float64 if any floating input is float64, else float32.
 
 Letters
 -------

@@ -20,7 +20,10 @@ __all__ = ["L1", "L1L2", "L2", "Penalty", "Regularizer", "get", "l1", "l1_l2", "
 
 @runtime_checkable
 class Penalty(Protocol):
-    """What a regularizer of your own must have."""
+    """What a regularizer of your own must have.
+
+    Its gradient is refused (ValueError, by `Layer.backward`) if it has not the shape of `x`.
+    """
 
     def __call__(self, x: np.ndarray, /) -> float:
         """Return the cost of the weights or activities `x`."""
@@ -31,6 +34,11 @@ class Penalty(Protocol):
 
 class Regularizer(Part):
     """``l1 * sum |x| + l2 * sum x**2``, for some `l1` and `l2`; base of the built-in regularizers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By all of them, if `l1` or `l2` is not a number, or not finite and at least 0.
 
     Notes
     -----
@@ -45,12 +53,43 @@ class Regularizer(Part):
     l2: float = 0.0
 
     def __call__(self, x: ArrayLike) -> float:
-        """Return the cost of an array of any shape."""
+        """Return the cost of an array, computed in float64.
+
+        Parameters
+        ----------
+        x : array_like
+            Of any shape, not empty.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` is not of real numbers of at most 64 bits, or empty.
+        """
         x = check.as_real(x, "x", np.float64)
         return float(self.l1 * np.abs(x).sum() + self.l2 * np.square(x).sum())
 
     def gradient(self, x: ArrayLike) -> np.ndarray:
-        """Return ``l1 * sign(x) + 2 * l2 * x``, of the shape of `x`."""
+        """Return ``l1 * sign(x) + 2 * l2 * x``.
+
+        Parameters
+        ----------
+        x : array_like
+            Of any shape, not empty.
+
+        Returns
+        -------
+        ndarray of the shape of `x`
+            float64 if `x` is, else float32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As by a call.
+        """
         x = check.as_real(x, "x")
         gradient = np.zeros_like(x)
         kernels.add_penalty(gradient, x, self.l1, self.l2)
@@ -106,10 +145,21 @@ _REGULARIZERS: dict[str, type[Regularizer]] = {"l1": L1, "l1_l2": L1L2, "l1l2": 
 def get(identifier: Any, argument: str = "regularizer") -> Penalty | None:
     """Return a regularizer: None, a name ("l1", "l2", "l1_l2"), or an object of your own.
 
+    Parameters
+    ----------
+    identifier : str, dict, class or Penalty, optional
+        A dict is ``{"class_name": name, "config": arguments}``.
+    argument : str
+        What an error calls `identifier`.
+
+    Returns
+    -------
+    Penalty or None
+
     Raises
     ------
     ValueError
-        If no regularizer has this name.
+        If no regularizer has this name; near matches are named.
     TypeError
         If the object lacks ``__call__(x)`` or ``gradient(x)``.
     """
