@@ -9,12 +9,17 @@ softmax or sigmoid before such a loss is trained and evaluated by the kernel on 
 
 Formulas write ``p`` for `y_pred`, ``t`` for `y_true`, ``j`` for the outputs of a row.
 
+Most have a function beside the class, by Keras's name, which gives the loss of each row:
+``mean_squared_error(y_true, y_pred)``. It may stand for the loss of a model, or for a metric.
+
 To write a loss of your own, subclass `Loss` and define ``call(y_true, y_pred)``, the loss of each
 row (n,), and ``call_gradient(y_true, y_pred)``, its gradient (n, m).
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,7 +52,23 @@ __all__ = [
     "SquaredHinge",
     "SumSquaredError",
     "Triplet",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
     "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
 ]
 
 
@@ -709,5 +730,78 @@ _LOSSES: dict[str, type[Loss]] = {
 
 
 def get(identifier: Any, argument: str = "loss") -> Loss:
-    """Return a loss: by name (also Keras's short ones, ``"mse"``), by class, or as it is."""
-    return find(identifier, _LOSSES, Loss, argument)
+    """Return a loss: by name (also Keras's short ones, ``"mse"``), by class or function, or as it
+    is."""
+    return find(name_of(identifier), _LOSSES, Loss, argument)
+
+
+# ---- functions -------------------------------------------------------------------------------
+
+FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {}
+
+_DOCUMENTATION = """\
+{formula}
+
+Parameters
+----------
+{arguments}
+    See `{kind}`.
+
+Returns
+-------
+ndarray of shape (n,)
+    The loss of each row.
+"""
+
+
+def name_of(identifier: Any) -> Any:
+    """Return the name of a loss for its function; anything else as it is."""
+    return next((name for name, known in FUNCTIONS.items() if known is identifier), identifier)
+
+
+def _function(name: str) -> Callable[..., np.ndarray]:
+    """Make the function of the loss of this name, with the arguments of its class."""
+    kind = _LOSSES[name]
+
+    def function(y_true: ArrayLike, y_pred: ArrayLike, *values: Any, **named: Any) -> Any:
+        try:
+            given = signature.bind(y_true, y_pred, *values, **named).arguments
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from None
+        return kind(reduction="none", **dict(list(given.items())[2:]))(y_true, y_pred)
+
+    arguments = list(inspect.signature(kind).parameters.values())
+    place = [argument.name for argument in arguments].index("reduction")
+    # What comes after the reduction has another place in Keras's function: here, none.
+    behind = [a.replace(kind=a.KEYWORD_ONLY) for a in arguments[place + 1 :] if a.name != "name"]
+    batch = list(inspect.signature(function).parameters.values())[:2]
+    signature = inspect.Signature(
+        [*batch, *arguments[:place], *behind], return_annotation="np.ndarray"
+    )
+    function.__name__ = function.__qualname__ = name
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__doc__ = _DOCUMENTATION.format(
+        formula=(inspect.getdoc(kind) or "").partition("\n\n")[0],
+        arguments=", ".join(signature.parameters),
+        kind=kind.__name__,
+    )
+    FUNCTIONS[name] = function
+    return function
+
+
+binary_crossentropy = _function("binary_crossentropy")
+binary_focal_crossentropy = _function("binary_focal_crossentropy")
+categorical_crossentropy = _function("categorical_crossentropy")
+categorical_hinge = _function("categorical_hinge")
+cosine_similarity = _function("cosine_similarity")
+hinge = _function("hinge")
+huber = _function("huber")
+kl_divergence = _function("kl_divergence")
+log_cosh = _function("log_cosh")
+mean_absolute_error = _function("mean_absolute_error")
+mean_absolute_percentage_error = _function("mean_absolute_percentage_error")
+mean_squared_error = _function("mean_squared_error")
+mean_squared_logarithmic_error = _function("mean_squared_logarithmic_error")
+poisson = _function("poisson")
+sparse_categorical_crossentropy = _function("sparse_categorical_crossentropy")
+squared_hinge = _function("squared_hinge")

@@ -293,7 +293,7 @@ class Sequential:
         ----------
         optimizer : str or Optimizer
             By default Keras's. See `fastnn.optimizers.get`.
-        loss : str or Loss
+        loss : str, Loss or function of `losses`
             See `fastnn.losses.get`. Without one the model predicts, but does not learn.
         metrics : sequence of str, Metric or function, optional
             See `fastnn.metrics.get`. Of metrics of one name the second gets ``_1`` behind it, the

@@ -1,9 +1,13 @@
 """Losses: figures of Keras and PyTorch, SciPy's functions, gradients by differences, targets."""
 
+import inspect
+import pickle
+
 import numpy as np
 import pytest
 import scipy.special
 
+import fastnn as fn
 from fastnn import kernels, losses, reference
 from fastnn.losses import (
     BinaryCrossentropy,
@@ -702,6 +706,124 @@ def test_get():
     with pytest.raises(TypeError) as error:
         losses.get(np.mean)
     assert str(error.value).startswith("loss: expected a name or an instance of Loss, got ")
+
+
+# ---- functions -------------------------------------------------------------------------------
+
+T, P = [[0.0, 1.0], [1.0, 0.0]], [[0.25, 0.75], [0.5, 0.5]]
+LABELS, SIGNS = [1, 0], [[-1, 1], [1, -1]]
+L = np.log
+
+# What a loss of two rows is by hand, and the arguments that its function has beside the batch.
+FUNCTIONS = {
+    "binary_crossentropy": [
+        (T, P, {}, [-L(0.75), L(2)]),
+        (T, P, {"label_smoothing": 0.5}, [-0.75 * L(0.75) - 0.25 * L(0.25), L(2)]),
+        (T, [[0.0, 0.0]] * 2, {"from_logits": True}, [L(2), L(2)]),
+    ],
+    "binary_focal_crossentropy": [
+        (T, P, {}, [-(0.25**2) * L(0.75), 0.25 * L(2)]),
+        (T, P, {"gamma": 1}, [-0.25 * L(0.75), 0.5 * L(2)]),
+        (T, P, {"gamma": 0, "apply_class_balancing": True, "alpha": 0.5}, [-L(0.75) / 2, L(2) / 2]),
+        (T, [[0.0, 0.0]] * 2, {"from_logits": True, "label_smoothing": 0.5}, [L(2) / 4] * 2),
+    ],
+    "categorical_crossentropy": [
+        (T, P, {}, [-L(0.75), L(2)]),
+        (T, P, {"label_smoothing": 0.5}, [-0.75 * L(0.75) - 0.25 * L(0.25), L(2)]),
+        (T, [[0, L(3)], [L(3), 0]], {"from_logits": True}, [-L(0.75), -L(0.75)]),
+    ],
+    "categorical_hinge": [(T, P, {}, [0.5, 1.0])],
+    "cosine_similarity": [
+        (T, [[3.0, 4.0], [3.0, 4.0]], {}, [-0.8, -0.6]),
+        (T, [[3.0, 4.0], [-2.0, 0.0]], {"axis": -1}, [-0.8, 1.0]),
+    ],
+    "hinge": [(SIGNS, P, {}, [0.75, 1.0])],
+    "huber": [
+        (T, [[0.0, 4.0], [1.5, 0.0]], {}, [1.25, 0.0625]),
+        (T, [[0.0, 4.0], [1.5, 0.0]], {"delta": 2.0}, [2.0, 0.0625]),
+    ],
+    "kl_divergence": [(T, P, {}, [-L(0.75), L(2)])],
+    "log_cosh": [(T, [[0, 1], [2, 0]], {}, [0.0, L(np.cosh(1)) / 2])],
+    "mean_absolute_error": [(T, P, {}, [0.25, 0.5])],
+    "mean_absolute_percentage_error": [([[1, 2], [4, 5]], [[2, 2], [2, 4]], {}, [50.0, 35.0])],
+    "mean_squared_error": [(T, P, {}, [0.0625, 0.25])],
+    "mean_squared_logarithmic_error": [(T, [[0, 3], [1, 1]], {}, [L(2) ** 2 / 2] * 2)],
+    "poisson": [(T, [[1.0, 1.0], [0.5, 0.5]], {}, [1.0, 0.5 + L(2) / 2])],
+    "sparse_categorical_crossentropy": [
+        (LABELS, P, {}, [-L(0.75), L(2)]),
+        (LABELS, [[0, L(3)], [L(3), 0]], {"from_logits": True, "axis": -1}, [-L(0.75)] * 2),
+    ],
+    "squared_hinge": [(SIGNS, P, {}, [0.8125, 1.25])],
+}
+
+
+@pytest.mark.parametrize("name", losses.FUNCTIONS)
+def test_functions(name):
+    function = getattr(losses, name)
+    assert name in losses.__all__ and function.__name__ == name and "y_true" in function.__doc__
+    arguments = set()
+    for y_true, y_pred, given, values in FUNCTIONS[name]:
+        found = function(y_true, np.array(y_pred, float), **given)
+        # Probabilities are kept 1e-7 away from 0 and 1, rates and logarithms as far from 0.
+        np.testing.assert_allclose(found, values, rtol=1e-5, atol=1e-6)
+        arguments |= given.keys()
+    signature = inspect.signature(function)
+    assert list(signature.parameters)[:2] == ["y_true", "y_pred"]
+    assert arguments | {"axis"} >= set(list(signature.parameters)[2:]) >= arguments
+    cls = losses.get(function)
+    assert type(cls) is type(losses.get(name)) and cls.reduction == "sum_over_batch_size"
+
+
+def test_functions_by_place():
+    logits = np.array([[0.5, -1.0]])
+    one = losses.binary_crossentropy([[1, 0]], logits, True, 0.1)
+    other = losses.binary_crossentropy(y_pred=logits, y_true=[[1, 0]], label_smoothing=0.1,
+                                       from_logits=True)  # fmt: skip
+    np.testing.assert_array_equal(one, other)
+    assert pickle.loads(pickle.dumps(losses.huber)) is losses.huber
+    for wrong, message in [
+        (lambda: losses.huber([[1]], [[1]], 1, 2), "huber: too many positional arguments"),
+        (lambda: losses.hinge([[1]], [[1]], delta=2), "hinge: got an unexpected keyword argument"),
+        # Keras has `ignore_class` at this place.
+        (
+            lambda: losses.sparse_categorical_crossentropy([0], [[1]], False, -1),
+            "sparse_categorical_crossentropy: too many positional arguments",
+        ),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            wrong()
+    with pytest.raises(ValueError, match="delta: expected a positive number, got 0"):
+        losses.huber([[1]], [[1]], delta=0)
+
+
+def test_functions_stand_for_a_loss_and_for_metrics(rng, tmp_path):
+    x = rng.standard_normal((20, 3))
+    y = x.sum(axis=1, keepdims=True)
+    models = []
+    for loss in (losses.mean_squared_error, "mse"):
+        fn.set_random_seed(0)
+        model = fn.Sequential([fn.layers.Input(3), fn.layers.Dense(1)])
+        model.compile("sgd", loss, [losses.mean_absolute_error, losses.huber])
+        assert type(model.loss) is MeanSquaredError and not model.obstacles()
+        model.fit(x, y, epochs=2, validation_split=0.25)
+        models.append(model)
+    assert [w.tobytes() for w in models[0].weights] == [w.tobytes() for w in models[1].weights]
+    found, error = model.evaluate(x, y), np.abs(model.predict(x) - y)
+    assert list(found) == ["loss", "mean_absolute_error", "huber"]
+    assert found["mean_absolute_error"] == pytest.approx(error.mean(), rel=1e-5)
+    assert found["huber"] == pytest.approx(
+        np.where(error <= 1, error**2 / 2, error - 0.5).mean(), rel=1e-5
+    )
+    model.fit(x, y, callbacks=fn.callbacks.EarlyStopping("huber"))  # knows that lower is better
+    model.save(tmp_path / "model")
+    again = fn.load_model(tmp_path / "model")
+    assert again.evaluate(x, y) == model.evaluate(x, y)
+    # Targets that a metric cannot take are told of before anything is trained.
+    model = fn.Sequential([fn.layers.Dense(3)])
+    model.compile("sgd", "sparse_categorical_crossentropy", [losses.mean_squared_error])
+    with pytest.raises(ValueError, match="metrics: expected targets that mean_squared_error can"):
+        model.fit(x, rng.integers(0, 3, 20))
+    assert model.optimizer.iterations == 0
 
 
 def test_own_losses():

@@ -343,7 +343,7 @@ def test_further_losses_on_both_roads(dtype, loss, columns, reduction):
 
 def test_every_loss_is_tried():
     tried = {type(make_loss(name)).__name__ for name in (*LOSSES, *FURTHER)}
-    assert {"Loss", "get", "Triplet"} | tried == set(losses.__all__)
+    assert {"Loss", "Triplet"} | tried == {name for name in losses.__all__ if name[0].isupper()}
     # The gradient of a triplet runs back into other rows.
     model = fn.Sequential([Dense(3)])
     model.compile("sgd", "triplet")

@@ -52,7 +52,7 @@ from fastnn.metrics.errors import (
     RootMeanSquaredError,
     SparseCategoricalCrossentropy,
 )
-from fastnn.metrics.functions import FunctionMetric, OnLabels, OnOutputs
+from fastnn.metrics.functions import FunctionMetric, LossMetric, OnLabels, OnOutputs
 
 __all__ = [
     "AUC",
@@ -120,7 +120,7 @@ _METRICS: dict[str, Callable[..., Metric]] = {
     "true_positives": TruePositives,
 }
 
-_BUILT_IN = frozenset(_METRICS.values()) | {Accuracy, OnLabels, OnOutputs}
+_BUILT_IN = frozenset(_METRICS.values()) | {Accuracy, LossMetric, OnLabels, OnOutputs}
 
 
 def get(identifier: Any, loss: losses.Loss | None = None, argument: str = "metric") -> Metric:
@@ -149,7 +149,8 @@ def get(identifier: Any, loss: losses.Loss | None = None, argument: str = "metri
         If `identifier` is of another kind.
     """
     if callable(identifier) and not isinstance(identifier, (type, Metric, losses.Loss)):
-        return FunctionMetric(identifier)
+        name = losses.name_of(identifier)
+        return FunctionMetric(identifier) if name is identifier else LossMetric(name)
     metric = find(identifier, _METRICS, Metric, argument)
     if isinstance(identifier, str):
         if isinstance(metric, AccuracyByShape):

@@ -24,6 +24,27 @@ class FunctionMetric(MeanMetric):
         return self.function(y_true, y_pred)
 
 
+class LossMetric(MeanMetric):
+    """A function of `fastnn.losses` as a metric: its mean over rows.
+
+    Parameters
+    ----------
+    loss : str
+        The name of the function.
+    name
+        See `Metric`; by default the same.
+    """
+
+    direction = "down"
+
+    def __init__(self, loss: str, name: str | None = None) -> None:
+        super().__init__(name or loss)
+        self.loss = check.choice(loss, "loss", losses.FUNCTIONS)
+
+    def values(self, y_true: np.ndarray, y_pred: np.ndarray) -> ArrayLike:
+        return losses.FUNCTIONS[self.loss](y_true, y_pred)
+
+
 class OnOutputs(Metric):
     """A function of all targets and all outputs of an epoch, such as a score of scikit-learn.
 
