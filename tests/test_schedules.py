@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastnn import optimizers, schedules
-from fastnn.schedules import (
+from fastnn.optimizers.schedules import (
     Constant,
     CosineDecay,
     CosineDecayRestarts,
@@ -434,3 +434,8 @@ def test_errors(make, kind, message):
 def test_near_matches():
     with pytest.raises(ValueError, match="did you mean 'cosine_decay'"):
         schedules.get({"class_name": "CosinDecay", "config": {}})
+
+
+def test_schedules_are_where_keras_has_them():
+    assert optimizers.schedules is schedules and "schedules" in optimizers.__all__
+    assert optimizers.schedules.ExponentialDecay is ExponentialDecay  # of the import form, above

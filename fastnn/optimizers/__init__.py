@@ -1,0 +1,68 @@
+"""Optimizers, by the names and formulas of Keras 3: ``optimizer.update(params, grads)``.
+
+To write one, subclass `Optimizer` and define ``update_array(w, g, slots, iteration)``, which
+changes the array ``w`` in place; ``slots`` is a dict, kept for each array, for whatever must last
+from step to step. Learning rates that change are in `fastnn.optimizers.schedules`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn._parts import find
+from fastnn.optimizers import schedules
+from fastnn.optimizers.base import Optimizer
+from fastnn.optimizers.first_order import (
+    SGD,
+    Adadelta,
+    AdaGrad,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Momentum,
+    Nadam,
+    Nesterov,
+    RMSprop,
+)
+from fastnn.optimizers.quasi_newton import LBFGS
+
+__all__ = [
+    "AdaGrad",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "LBFGS",
+    "Lion",
+    "Momentum",
+    "Nadam",
+    "Nesterov",
+    "Optimizer",
+    "RMSprop",
+    "SGD",
+    "get",
+    "schedules",
+]
+
+_OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "adadelta": Adadelta,
+    "adagrad": Adagrad,
+    "adam": Adam,
+    "adamax": Adamax,
+    "adamw": AdamW,
+    "lbfgs": LBFGS,
+    "lion": Lion,
+    "momentum": Momentum,
+    "nadam": Nadam,
+    "nesterov": Nesterov,
+    "rmsprop": RMSprop,
+    "sgd": SGD,
+}
+
+
+def get(identifier: Any, argument: str = "optimizer") -> Optimizer:
+    """Return an optimizer: by name, by class, or as it is."""
+    return find(identifier, _OPTIMIZERS, Optimizer, argument)
