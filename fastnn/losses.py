@@ -83,6 +83,12 @@ class Loss(Part):
         divides by the sum of weights, and is 0 where that is 0.
     name : str, optional
         By default the class's name in snake case.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By all losses: TypeError for an argument of the wrong kind, ValueError for a value out of
+        the range that is stated.
     """
 
     _formula = ("call", "call_gradient", "__call__", "gradient", "value_and_gradient")
@@ -95,7 +101,7 @@ class Loss(Part):
             "reduction",
             ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none"),
         )
-        self.name = snake_case(type(self).__name__) if name is None else str(name)
+        self.name = check.as_name(name, snake_case(type(self).__name__))
 
     @property
     def numbers(self) -> tuple[float, ...]:
@@ -119,26 +125,59 @@ class Loss(Part):
             sparse loss.
         y_pred : array_like of shape (n, m)
         sample_weight : array_like of shape (n,), optional
+            Of each row; finite.
 
         Returns
         -------
         float, or with ``reduction="none"`` the weighted loss of each row, an ndarray (n,)
+
+        Raises
+        ------
+        TypeError
+            If one of them is not of real numbers of at most 64 bits.
+        ValueError
+            If one is empty or of another shape, a weight is not finite, or a target is not one that
+            the loss takes: finite, and in the range it states; the text names the row. Or if what a
+            loss of one's own gives is of another shape.
+        NotImplementedError
+            If a subclass does not define `call` and `call_gradient`.
         """
         return self.value_and_gradient(y_true, y_pred, sample_weight)[0]
 
     def gradient(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> np.ndarray:
-        """Return the gradient of the loss with respect to `y_pred`, (n, m).
+        """Return the gradient of the loss with respect to `y_pred`.
 
-        With ``reduction="none"`` it is that of the sum. It is float64 if `y_pred` is, else float32.
+        Parameters
+        ----------
+        y_true, y_pred, sample_weight
+            As in a call, which also raises what this does.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            With ``reduction="none"`` the gradient of the sum. float64 if `y_pred` is, else float32.
         """
         return self.value_and_gradient(y_true, y_pred, sample_weight)[1]
 
     def value_and_gradient(
         self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float | np.ndarray, np.ndarray]:
-        """Return the loss and its gradient, for the work of one."""
+        """Return the loss and its gradient, for the work of one.
+
+        Parameters
+        ----------
+        y_true, y_pred, sample_weight
+            As in a call, which also raises what this does.
+
+        Returns
+        -------
+        value : float or ndarray
+            As of a call.
+        gradient : ndarray of shape (n, m)
+            As of `gradient`.
+        """
         pred = check.as_matrix(y_pred, "y_pred")
         n = pred.shape[0]
         true = self.targets(y_true, pred.shape, pred.dtype)
@@ -175,11 +214,37 @@ class Loss(Part):
         return float(total), gradient
 
     def call(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """Return the loss of each row, (n,)."""
+        """Return the loss of each row.
+
+        Parameters
+        ----------
+        y_true : ndarray
+            What `targets` returned.
+        y_pred : ndarray of shape (n, m)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+
+        Raises
+        ------
+        NotImplementedError
+            If a subclass does not define it.
+        """
         return self._rows(y_true, y_pred)[0]
 
     def call_gradient(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """Return the gradient of each row's loss with respect to `y_pred`, (n, m)."""
+        """Return the gradient of each row's loss with respect to `y_pred`.
+
+        Parameters
+        ----------
+        y_true, y_pred
+            As for `call`, which also raises what this does.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+        """
         return self._rows(y_true, y_pred)[1]
 
     def _rows(self, y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,8 +273,15 @@ class Loss(Part):
         name : str
             What an error text calls the targets.
 
+        Returns
+        -------
+        ndarray
+            Of the built-in losses (n, m) in this dtype, or int64 labels (n,).
+
         Raises
         ------
+        TypeError
+            If they are not of real numbers of at most 64 bits.
         ValueError
             If a shape or a value does not fit this loss; the text names the row.
         """
@@ -241,7 +313,13 @@ class _RealTargets(Loss):
 
 
 class MeanSquaredError(_RealTargets):
-    """``mean_j (p_j - t_j)**2`` for each row."""
+    """``mean_j (p_j - t_j)**2`` for each row.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
+    """
 
     _kernel = "mean_squared_error"
 
@@ -254,6 +332,11 @@ class RootMeanSquaredError(_RealTargets):
     gradient is 0 where the root is.
 
     So the loss of many rows is not the mean of theirs: `evaluate` gives the mean over batches.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
     """
 
     @property
@@ -284,19 +367,37 @@ class RootMeanSquaredError(_RealTargets):
 
 
 class SumSquaredError(_RealTargets):
-    """``sum_j (p_j - t_j)**2 / 2`` for each row, the quadratic cost of textbooks."""
+    """``sum_j (p_j - t_j)**2 / 2`` for each row, the quadratic cost of textbooks.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
+    """
 
     _kernel = "sum_squared_error"
 
 
 class MeanAbsoluteError(_RealTargets):
-    """``mean_j |p_j - t_j|`` for each row; the gradient is 0 where ``p_j = t_j``."""
+    """``mean_j |p_j - t_j|`` for each row; the gradient is 0 where ``p_j = t_j``.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
+    """
 
     _kernel = "mean_absolute_error"
 
 
 class MeanAbsolutePercentageError(_RealTargets):
-    """``100 * mean_j |p_j - t_j| / max(|t_j|, 1e-7)`` for each row."""
+    """``100 * mean_j |p_j - t_j| / max(|t_j|, 1e-7)`` for each row.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
+    """
 
     _kernel = "mean_absolute_percentage_error"
 
@@ -305,6 +406,11 @@ class MeanSquaredLogarithmicError(_RealTargets):
     """``mean_j (log(1 + p_j) - log(1 + t_j))**2`` for each row; targets of at least 0.
 
     Predictions and targets below 1e-7 count as 1e-7; such predictions have no gradient.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
     """
 
     _kernel = "mean_squared_logarithmic_error"
@@ -342,7 +448,13 @@ class Huber(_RealTargets):
 
 
 class LogCosh(_RealTargets):
-    """``mean_j log(cosh(p_j - t_j))`` for each row; it cannot overflow."""
+    """``mean_j log(cosh(p_j - t_j))`` for each row; it cannot overflow.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
+    """
 
     _kernel = "log_cosh"
 
@@ -463,6 +575,7 @@ class BinaryFocalCrossentropy(_Crossentropy, _RealTargets):
     Parameters
     ----------
     apply_class_balancing : bool
+        See above.
     alpha : float
         The weight of class 1, in [0, 1].
     gamma : float
@@ -521,8 +634,15 @@ class CategoricalCrossentropy(_Crossentropy, _RealTargets):
 class SparseCategoricalCrossentropy(_Crossentropy):
     """``-log(p_label)`` for each row; targets are class labels in [0, m).
 
-    Labels are integers, or floating numbers that are whole. Parameters as in
-    `CategoricalCrossentropy`, in the order of Keras; there is no label smoothing.
+    Labels are integers, or floating numbers that are whole. The order of the parameters is that of
+    Keras; there is no label smoothing.
+
+    Parameters
+    ----------
+    from_logits, axis
+        See `CategoricalCrossentropy`.
+    reduction, name
+        See `Loss`.
     """
 
     _logits_kernel = "sparse_softmax_crossentropy"
@@ -554,6 +674,11 @@ class KLDivergence(_RealTargets):
     """``sum_j t_j log(t_j / p_j)`` for each row; targets in [0, 1].
 
     Both are kept within [1e-7, 1]; a prediction outside has no gradient.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
     """
 
     _kernel = "kl_divergence"
@@ -569,6 +694,11 @@ class Poisson(_RealTargets):
     """``mean_j (p_j - t_j log(p_j + 1e-7))`` for each row; targets of at least 0.
 
     Predictions are rates and must not be negative: let the last activation be ``exp`` or such.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
     """
 
     _kernel = "poisson"
@@ -582,6 +712,11 @@ class Hinge(Loss):
     """``mean_j max(0, 1 - t_j p_j)`` for each row; targets -1 and 1, or 0 and 1.
 
     0 stands for -1.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
     """
 
     _kernel = "hinge"
@@ -599,7 +734,13 @@ class Hinge(Loss):
 
 
 class SquaredHinge(Hinge):
-    """``mean_j max(0, 1 - t_j p_j)**2`` for each row; targets as for `Hinge`."""
+    """``mean_j max(0, 1 - t_j p_j)**2`` for each row; targets as for `Hinge`.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
+    """
 
     _kernel = "squared_hinge"
 
@@ -608,6 +749,11 @@ class CategoricalHinge(_RealTargets):
     """``max(0, 1 + max_j (1 - t_j) p_j - sum_j t_j p_j)`` for each row; targets one-hot.
 
     Targets may lie in [-1, 1]. Of several greatest outputs, the first has the gradient.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
     """
 
     _kernel = "categorical_hinge"
@@ -627,7 +773,7 @@ class Contrastive(_RealTargets):
     Parameters
     ----------
     margin : float
-        Pairs that are not similar are pushed this far apart.
+        Above 0: pairs that are not similar are pushed this far apart.
     reduction, name
         See `Loss`.
     """
@@ -730,8 +876,27 @@ _LOSSES: dict[str, type[Loss]] = {
 
 
 def get(identifier: Any, argument: str = "loss") -> Loss:
-    """Return a loss: by name (also Keras's short ones, ``"mse"``), by class or function, or as it
-    is."""
+    """Return a loss: by name, by class or function, or as it is.
+
+    Parameters
+    ----------
+    identifier : str, dict, class, function or Loss
+        A name may be one of Keras's short ones, ``"mse"``; a function is one of those here. A dict
+        is ``{"class_name": name, "config": arguments}``.
+    argument : str
+        What an error calls `identifier`.
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    ValueError
+        If no loss has this name; near matches are named.
+    TypeError
+        If `identifier` is of another kind.
+    """
     return find(name_of(identifier), _LOSSES, Loss, argument)
 
 
@@ -745,12 +910,17 @@ _DOCUMENTATION = """\
 Parameters
 ----------
 {arguments}
-    See `{kind}`.
+    See `{kind}`; targets and outputs are those of a call.
 
 Returns
 -------
 ndarray of shape (n,)
     The loss of each row.
+
+Raises
+------
+TypeError, ValueError
+    As by that class and its call.
 """
 
 

@@ -633,6 +633,9 @@ def test_bad_predictions_and_weights():
     with pytest.raises(TypeError) as error:
         BinaryCrossentropy(from_logits=1)
     assert str(error.value) == "from_logits: expected True or False, got 1"
+    with pytest.raises(TypeError) as error:
+        MeanSquaredError("sum", 3)
+    assert str(error.value) == "name: expected a string, got 3"
 
 
 @pytest.mark.parametrize(
