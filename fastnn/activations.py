@@ -505,12 +505,23 @@ def get(identifier: Any, argument: str = "activation") -> Differentiable:
     A dict is ``{"class_name": name, "config": parameters}``, such as
     ``{"class_name": "leaky_relu", "config": {"negative_slope": 0.1}}``.
 
+    Parameters
+    ----------
+    identifier : str, dict or Differentiable, optional
+    argument : str
+        What an error calls `identifier`.
+
+    Returns
+    -------
+    Differentiable
+
     Raises
     ------
     ValueError
-        If no activation has this name, or a parameter is out of range.
+        If no activation has this name (near matches are named), or a parameter is out of range.
     TypeError
-        If the object lacks ``__call__(x)`` or ``gradient(y, dy)``.
+        If the object lacks ``__call__(x)`` or ``gradient(y, dy)``, or the activation has no such
+        parameter.
     """
     if identifier is None:
         return linear

@@ -58,7 +58,13 @@ class Initializer(Part):
     ----------
     seed : int, optional
         With a seed, every call returns the same values. Without, each call goes on in the sequence
-        that `fastnn.set_random_seed` starts.
+        that `fastnn.set_random_seed` starts. At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By all initializers: TypeError for an argument of the wrong kind, ValueError for a value out
+        of the range that is stated.
 
     Notes
     -----
@@ -70,12 +76,24 @@ class Initializer(Part):
         self.seed = None if seed is None else check.non_negative_int(seed, "seed")
 
     def __call__(self, shape: int | Sequence[int], dtype: DTypeLike = "float32") -> np.ndarray:
-        """Return a new array of this shape, float32 or float64.
+        """Return a new array.
+
+        Parameters
+        ----------
+        shape : int or sequence of int
+            Each side at least 1; ``()`` for a single number.
+        dtype : {"float32", "float64"}
+
+        Returns
+        -------
+        ndarray of this shape and type
 
         Raises
         ------
+        TypeError
+            If a side is not an integer.
         ValueError
-            If a side is not positive, or a value is beyond the type.
+            If a side is not positive, `dtype` is none of the two, or a value is beyond the type.
         """
         real = check.as_dtype(dtype)
         sides = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
@@ -84,12 +102,36 @@ class Initializer(Part):
         return check.as_real(self.draw(sides, random), f"values of {type(self).__name__}", real)
 
     def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
-        """Return a new float64 array of this shape."""
+        """Return a new float64 array.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        random : numpy.random.Generator
+            To draw from.
+
+        Returns
+        -------
+        ndarray of this shape, float64
+
+        Raises
+        ------
+        ValueError
+            If the initializer makes no arrays of so many axes (`Orthogonal`, `Identity`).
+        NotImplementedError
+            If a subclass does not define it.
+        """
         raise NotImplementedError(f"{type(self).__name__}: an initializer defines draw")
 
 
 class Constant(Initializer):
-    """The same number everywhere."""
+    """The same number everywhere.
+
+    Parameters
+    ----------
+    value : float
+        Finite.
+    """
 
     def __init__(self, value: float = 0.0) -> None:
         super().__init__()
@@ -114,7 +156,15 @@ class Ones(Constant):
 
 
 class RandomUniform(Initializer):
-    """Uniform in ``[minval, maxval)``."""
+    """Uniform in ``[minval, maxval)``.
+
+    Parameters
+    ----------
+    minval, maxval : float
+        Finite, with ``minval <= maxval``.
+    seed
+        See `Initializer`.
+    """
 
     def __init__(
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
@@ -130,7 +180,15 @@ class RandomUniform(Initializer):
 
 
 class RandomNormal(Initializer):
-    """Normal with this mean and standard deviation."""
+    """Normal with this mean and standard deviation.
+
+    Parameters
+    ----------
+    mean, stddev : float
+        Finite, and `stddev` at least 0.
+    seed
+        See `Initializer`.
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
@@ -145,6 +203,11 @@ class TruncatedNormal(RandomNormal):
     """Normal, with values further than two `stddev` from the mean drawn again.
 
     What remains has a standard deviation of 0.8796 `stddev`.
+
+    Parameters
+    ----------
+    mean, stddev, seed
+        See `RandomNormal`.
     """
 
     def draw(self, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
@@ -161,7 +224,10 @@ class VarianceScaling(Initializer):
     mode : {"fan_in", "fan_out", "fan_avg"}
         Which fan; ``fan_avg`` is the mean of the two.
     distribution : {"truncated_normal", "untruncated_normal", "uniform"}
-        Uniform means ``[-limit, limit)`` with ``limit = sqrt(3 * scale / fan)``.
+        Uniform means ``[-limit, limit)`` with ``limit = sqrt(3 * scale / fan)``. Both normal ones
+        have the variance that is asked for, after the cut.
+    seed
+        See `Initializer`.
     """
 
     def __init__(
@@ -191,35 +257,65 @@ class VarianceScaling(Initializer):
 
 
 class GlorotUniform(VarianceScaling):
-    """Uniform in ±sqrt(6 / (fan_in + fan_out)) [1]: for tanh, sigmoid and softmax."""
+    """Uniform in ±sqrt(6 / (fan_in + fan_out)) [1]: for tanh, sigmoid and softmax.
+
+    Parameters
+    ----------
+    seed
+        See `Initializer`.
+    """
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(1.0, "fan_avg", "uniform", seed)
 
 
 class GlorotNormal(VarianceScaling):
-    """Truncated normal of standard deviation sqrt(2 / (fan_in + fan_out)) [1]."""
+    """Truncated normal of standard deviation sqrt(2 / (fan_in + fan_out)) [1].
+
+    Parameters
+    ----------
+    seed
+        See `Initializer`.
+    """
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(1.0, "fan_avg", "truncated_normal", seed)
 
 
 class HeUniform(VarianceScaling):
-    """Uniform in ±sqrt(6 / fan_in) [2]: for ReLU."""
+    """Uniform in ±sqrt(6 / fan_in) [2]: for ReLU.
+
+    Parameters
+    ----------
+    seed
+        See `Initializer`.
+    """
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(2.0, "fan_in", "uniform", seed)
 
 
 class HeNormal(VarianceScaling):
-    """Truncated normal of standard deviation sqrt(2 / fan_in) [2]: for ReLU."""
+    """Truncated normal of standard deviation sqrt(2 / fan_in) [2]: for ReLU.
+
+    Parameters
+    ----------
+    seed
+        See `Initializer`.
+    """
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(2.0, "fan_in", "truncated_normal", seed)
 
 
 class LecunUniform(VarianceScaling):
-    """Uniform in ±sqrt(3 / fan_in) [3]."""
+    """Uniform in ±sqrt(3 / fan_in) [3].
+
+    Parameters
+    ----------
+    seed
+        See `Initializer`.
+    """
 
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(1.0, "fan_in", "uniform", seed)
@@ -230,6 +326,11 @@ class LecunNormal(VarianceScaling):
 
     The plain one, N(0, 1 / sqrt(fan_in)), is
     ``VarianceScaling(1.0, "fan_in", "untruncated_normal")``.
+
+    Parameters
+    ----------
+    seed
+        See `Initializer`.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -245,7 +346,9 @@ class Orthogonal(Initializer):
     Parameters
     ----------
     gain : float
-        Factor of the matrix.
+        Factor of the matrix; finite.
+    seed
+        See `Initializer`.
 
     Notes
     -----
@@ -266,7 +369,13 @@ class Orthogonal(Initializer):
 
 
 class Identity(Initializer):
-    """`gain` on the diagonal of a matrix, 0 elsewhere."""
+    """`gain` on the diagonal of a matrix, 0 elsewhere.
+
+    Parameters
+    ----------
+    gain : float
+        Finite.
+    """
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__()
@@ -302,7 +411,26 @@ _INITIALIZERS: dict[str, type[Initializer]] = {
 
 
 def get(identifier: Any, argument: str = "initializer") -> Callable[..., np.ndarray]:
-    """Return an initializer: by name, by class, or any callable ``(shape, dtype) -> array``."""
+    """Return an initializer: by name, by class, or any callable ``(shape, dtype) -> array``.
+
+    Parameters
+    ----------
+    identifier : str, dict, class, Initializer or callable
+        A dict is ``{"class_name": name, "config": arguments}``.
+    argument : str
+        What an error calls `identifier`.
+
+    Returns
+    -------
+    Initializer or callable
+
+    Raises
+    ------
+    ValueError
+        If no initializer has this name; near matches are named.
+    TypeError
+        If `identifier` is of another kind.
+    """
     if callable(identifier) and not isinstance(identifier, (type, Initializer)):
         return identifier
     return find(identifier, _INITIALIZERS, Initializer, argument)
