@@ -322,3 +322,15 @@ def test_config_and_errors():
         LBFGS(value_tolerance=-1)
     with pytest.raises(TypeError, match=r"^params\[0\]: expected float32 or float64, got int64$"):
         LBFGS().descend([np.ones(2, int)], None)
+    with pytest.raises(ValueError, match="^params: expected at least one array, got none"):
+        LBFGS().descend([], None)
+    with pytest.raises(TypeError, match="^iterations: expected a non-negative integer, got 'a'"):
+        LBFGS().descend([np.ones(2)], None, "a")
+    w = np.ones(2)
+    with pytest.raises(ValueError, match=r"^gradients\[0\]: expected shape \(2,\), got \(3,\)"):
+        LBFGS().descend([w], lambda: (0.0, [np.zeros(3)]))
+    with pytest.raises(ValueError, match="^gradients: expected 1 array, got 2"):
+        LBFGS().descend([w], lambda: (0.0, [np.zeros(2), np.zeros(2)]))
+    with pytest.raises(ZeroDivisionError):
+        LBFGS().descend([w], lambda: (1 / 0, [np.zeros(2)]))
+    assert (w == 1).all()

@@ -722,6 +722,7 @@ def test_a_rate_beyond_float32():
             "weight_decay: expected a non-negative number, got -1",
         ),
         (lambda: SGD(clipnorm=0), ValueError, "clipnorm: expected a positive number, got 0"),
+        (lambda: SGD(name=3), TypeError, "name: expected a string, got 3"),
         (lambda: SGD(clipvalue=-1), ValueError, "clipvalue: expected a positive number, got -1"),
         (
             lambda: SGD(global_clipnorm="1"),

@@ -419,6 +419,11 @@ def test_rates_that_no_step_can_take():
             "anneal_strategy: expected one of cos, linear, got 'cosine' (did you mean 'cos'?)",
         ),
         (
+            lambda: ExponentialDecay(0.1, 10, 0.9, name=3),
+            TypeError,
+            "name: expected a string, got 3",
+        ),
+        (
             lambda: schedules.get("one_cycle"),
             TypeError,
             "schedule: expected a schedule with its arguments, got 'one_cycle'",

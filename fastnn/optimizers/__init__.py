@@ -64,5 +64,24 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def get(identifier: Any, argument: str = "optimizer") -> Optimizer:
-    """Return an optimizer: by name, by class, or as it is."""
+    """Return an optimizer: by name, by class, or as it is.
+
+    Parameters
+    ----------
+    identifier : str, dict, class or Optimizer
+        A dict is ``{"class_name": name, "config": arguments}``.
+    argument : str
+        What an error calls `identifier`.
+
+    Returns
+    -------
+    Optimizer
+
+    Raises
+    ------
+    ValueError
+        If no optimizer has this name; near matches are named.
+    TypeError
+        If `identifier` is of another kind.
+    """
     return find(identifier, _OPTIMIZERS, Optimizer, argument)

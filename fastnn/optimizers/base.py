@@ -63,6 +63,12 @@ class Optimizer(Part):
     slots : list of dict of str to ndarray
         What lasts from step to step, one dict for each array. An optimizer that a kernel computes
         has those of `kernel_slots`, in that order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By all optimizers: TypeError for an argument of the wrong kind, ValueError for a value out
+        of the range that is stated, or for more than one clip.
     """
 
     _formula = ("update", "update_array")
@@ -92,7 +98,7 @@ class Optimizer(Part):
             )
         for clip, value in clips.items():
             setattr(self, clip, None if value is None else check.positive_rate(value, clip))
-        self.name = snake_case(type(self).__name__) if name is None else str(name)
+        self.name = check.as_name(name, snake_case(type(self).__name__))
         self.iterations = 0
         self.slots: list[dict[str, np.ndarray]] = []
         self._shapes: list[tuple[int, ...]] = []
@@ -197,7 +203,13 @@ class Optimizer(Part):
         return rows
 
     def build(self, params: Sequence[np.ndarray]) -> None:
-        """Create the slots for these arrays; the first `update` does it too."""
+        """Create the slots for these arrays; the first `update` does it too.
+
+        Parameters
+        ----------
+        params : sequence of ndarray
+            As for `update`.
+        """
         self._shapes = [w.shape for w in params]
         self.slots = [{} for w in params]
         for w, slots in zip(params, self.slots, strict=True):
@@ -210,7 +222,17 @@ class Optimizer(Part):
         self.slots = []
 
     def expect_built_for(self, params: Sequence[np.ndarray]) -> None:
-        """Raise ValueError unless the slots are for arrays of these shapes."""
+        """Raise unless the slots are for arrays of these shapes.
+
+        Parameters
+        ----------
+        params : sequence of ndarray
+
+        Raises
+        ------
+        ValueError
+            If their number or a shape differs from that at `build`.
+        """
         if len(self._shapes) != len(params):
             raise ValueError(
                 f"params: expected {check.plural(len(self._shapes), 'array')} as before, "
@@ -239,8 +261,12 @@ class Optimizer(Part):
 
         Raises
         ------
-        TypeError, ValueError
-            Before anything is changed.
+        TypeError
+            If `params` or `grads` is one array, or one of them holds something of another kind.
+        ValueError
+            If there are no arrays, a number of arrays or a shape differs, an array is empty or
+            read-only, or a schedule's rate is no finite number of at least 0 that their type holds.
+            Nothing is changed then, in either case.
         """
         params, grads = self._checked(params, grads)
         # A schedule's fault, or a rate too high for float32, shows before any change.
@@ -269,6 +295,13 @@ class Optimizer(Part):
             This array's own, with `kernel_slots` in it.
         iteration : int
             Number of updates before this one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `w` is not a writeable float32 or float64 array, or `g` not of its shape.
+        NotImplementedError
+            If a subclass does not define it.
         """
         if self._kernel is None:
             raise NotImplementedError(f"{type(self).__name__}: an optimizer defines update_array")

@@ -26,6 +26,7 @@ class SGD(Optimizer):
     momentum : float
         In [0, 1].
     nesterov : bool
+        See above; of no effect without momentum.
     **common
         `weight_decay`, `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
 
@@ -62,7 +63,13 @@ class SGD(Optimizer):
 
 
 class Momentum(SGD):
-    """`SGD` with a momentum of 0.9 unless told."""
+    """`SGD` with a momentum of 0.9 unless told.
+
+    Parameters
+    ----------
+    learning_rate, momentum, nesterov, **common
+        See `SGD`.
+    """
 
     def __init__(
         self,
@@ -75,7 +82,13 @@ class Momentum(SGD):
 
 
 class Nesterov(SGD):
-    """`SGD` with Nesterov's momentum, of 0.9 unless told."""
+    """`SGD` with Nesterov's momentum, of 0.9 unless told.
+
+    Parameters
+    ----------
+    learning_rate, momentum, **common
+        See `SGD`.
+    """
 
     def __init__(
         self,
@@ -294,6 +307,15 @@ class Adam(Optimizer):
 
 class AdamW(Adam):
     """`Adam` with a weight decay.
+
+    Parameters
+    ----------
+    learning_rate, beta_1, beta_2, epsilon, amsgrad
+        See `Adam`.
+    weight_decay : float
+        At least 0; see `Optimizer`.
+    **common
+        `clipnorm`, `clipvalue`, `global_clipnorm` and `name`, see `Optimizer`.
 
     Notes
     -----

@@ -24,13 +24,14 @@ class LBFGS(Optimizer):
     Parameters
     ----------
     max_iterations : int
-        Steps in an epoch.
+        Steps in an epoch, at least 1.
     history_size : int
-        How many of the last steps tell of the curvature.
+        How many of the last steps tell of the curvature, at least 1.
     gradient_tolerance : float
-        Converged if no entry of the gradient is larger.
+        At least 0: converged if no entry of the gradient is larger.
     value_tolerance : float
-        Converged after a step that lowers the loss by no more than this times ``max(1, loss)``.
+        At least 0: converged after a step that lowers the loss by no more than this times
+        ``max(1, loss)``.
     name
         See `Optimizer`.
 
@@ -91,7 +92,18 @@ class LBFGS(Optimizer):
             computed with in float64 and rounded to the type of `params`.
         iterations : int, optional
             At most so many; by default `max_iterations`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `params` are not arrays that `Optimizer.update` takes, `iterations` is no integer of
+            at least 0, or the gradients are not of the shapes of `params`. These are as they were
+            then, and also after what `evaluate` raises.
         """
+        if iterations is not None:
+            iterations = check.non_negative_int(iterations, "iterations")
+        if not params:
+            raise ValueError("params: expected at least one array, got none")
         for i, w in enumerate(params):
             check.expect_updatable(w, f"params[{i}]")
         if not self._shapes:
@@ -106,6 +118,13 @@ class LBFGS(Optimizer):
         def at(x: np.ndarray) -> tuple[float, np.ndarray]:
             put(x)
             value, gradients = evaluate()
+            if len(gradients) != len(params):
+                raise ValueError(
+                    f"gradients: expected {check.plural(len(params), 'array')}, "
+                    f"got {len(gradients)}"
+                )
+            for i, (w, g) in enumerate(zip(params, gradients, strict=True)):
+                check.expect_shape(np.asarray(g), f"gradients[{i}]", w.shape)
             return float(value), _flat(gradients)
 
         start = end = _flat(params)

@@ -44,10 +44,16 @@ class LearningRateSchedule(Part):
     ----------
     name : str, optional
         By default the class's name in snake case.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By all schedules: TypeError for an argument of the wrong kind, ValueError for a value out of
+        the range that is stated.
     """
 
     def __init__(self, name: str | None = None) -> None:
-        self.name = snake_case(type(self).__name__) if name is None else str(name)
+        self.name = check.as_name(name, snake_case(type(self).__name__))
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -56,7 +62,22 @@ class LearningRateSchedule(Part):
             cls.rates = LearningRateSchedule.rates  # type: ignore[method-assign]
 
     def __call__(self, iteration: int) -> float:
-        """Return the learning rate of the update before which there were `iteration` others."""
+        """Return the learning rate of the update before which there were `iteration` others.
+
+        Parameters
+        ----------
+        iteration : int
+            At least 0.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotImplementedError
+            If a subclass defines neither this nor `rates`.
+        """
         if type(self).rates is LearningRateSchedule.rates:
             raise NotImplementedError(
                 f"{type(self).__name__}: a schedule defines __call__ or rates"
@@ -78,7 +99,14 @@ class LearningRateSchedule(Part):
 
 
 class Constant(LearningRateSchedule):
-    """The same learning rate at all times."""
+    """The same learning rate at all times.
+
+    Parameters
+    ----------
+    learning_rate : float
+        At least 0.
+    name : str, optional
+    """
 
     def __init__(self, learning_rate: float, name: str | None = None) -> None:
         super().__init__(name)
@@ -122,6 +150,7 @@ class ExponentialDecay(_Decay):
     decay_rate : float
         Positive.
     decay_steps : int
+        At least 1.
     staircase : bool
         Whether the exponent is rounded down to a whole number.
     name : str, optional
@@ -141,6 +170,7 @@ class InverseTimeDecay(_Decay):
     decay_rate : float
         Positive.
     decay_steps : int
+        At least 1.
     staircase : bool
         Whether ``iteration / decay_steps`` is rounded down to a whole number.
     name : str, optional
@@ -158,7 +188,7 @@ class PolynomialDecay(LearningRateSchedule):
     initial_learning_rate, end_learning_rate : float
         At least 0.
     decay_steps : int
-        After so many the rate stays at its end.
+        At least 1: after so many iterations the rate stays at its end.
     power : float
         Positive; 1 is a straight line.
     cycle : bool
@@ -199,9 +229,9 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     Parameters
     ----------
     boundaries : sequence of int
-        Ascending.
+        Ascending, from 0.
     values : sequence of float
-        Learning rates, one more than boundaries.
+        Learning rates of at least 0, one more than boundaries.
     name : str, optional
     """
 
@@ -237,16 +267,17 @@ class CosineDecay(LearningRateSchedule):
     Parameters
     ----------
     initial_learning_rate : float
-        Where the warm-up starts, or without one the decay.
+        At least 0: where the warm-up starts, or without one the decay.
     decay_steps : int
-        Iterations of the decay, counted from the end of the warm-up; then the rate stays.
+        Iterations of the decay, at least 1, counted from the end of the warm-up; then the rate
+        stays.
     alpha : float
         In [0, 1].
     name : str, optional
     warmup_target : float, optional
-        Where the warm-up ends, a straight line. Without it there is no warm-up.
+        At least 0: where the warm-up ends, a straight line. Without it there is no warm-up.
     warmup_steps : int
-        Iterations of the warm-up.
+        Iterations of the warm-up, at least 0.
     """
 
     def __init__(
@@ -292,7 +323,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     initial_learning_rate : float
         At least 0.
     first_decay_steps : int
-        Iterations of the first decay.
+        Iterations of the first decay, at least 1.
     t_mul : float
         How many times longer each decay is than the one before; at least 1.
     m_mul : float
@@ -358,15 +389,15 @@ class OneCycle(LearningRateSchedule):
     max_learning_rate : float
         At least 0.
     total_steps : int
-        Iterations of the cycle; after them the rate stays at its lowest.
+        Iterations of the cycle, at least 1; after them the rate stays at its lowest.
     pct_start : float
         In [0, 1]: the share of the cycle that the rise takes. With `three_phase` at most 0.5.
     anneal_strategy : {"cos", "linear"}
         The form of each phase: half a cosine wave or a straight line.
     div_factor : float
-        The cycle begins at ``max_learning_rate / div_factor``.
+        Positive: the cycle begins at ``max_learning_rate / div_factor``.
     final_div_factor : float
-        It ends at ``max_learning_rate / div_factor / final_div_factor``.
+        Positive: it ends at ``max_learning_rate / div_factor / final_div_factor``.
     three_phase : bool
         Whether the rate falls to where it began in as many steps as it rose, and from there to the
         end in a third phase, as in the paper; else it falls in one.
@@ -440,6 +471,16 @@ _SCHEDULES: dict[str, type[LearningRateSchedule]] = {
 
 def get(identifier: Any, argument: str = "schedule") -> LearningRateSchedule:
     """Return a schedule: from ``{"class_name": …, "config": …}``, or as it is.
+
+    Parameters
+    ----------
+    identifier : dict or LearningRateSchedule
+    argument : str
+        What an error calls `identifier`.
+
+    Returns
+    -------
+    LearningRateSchedule
 
     Raises
     ------
