@@ -311,7 +311,7 @@ cdef void gemm_prepare(Gemm* g) noexcept nogil:
         g.pack_a = g.pack_a or 2 * MR < LANES or g.m * g.k * <Py_ssize_t>sizeof(real) >= LARGE_BYTES
     g.pack_a = g.pack_a and tall >= 8 and g.n >= 8 * NV * VW
     g.pack_b = g.trans_b or (g.m >= PACK_ROWS and g.k >= 128
-                               and (aliased_b or (g.trans_a and row_b >= FAR_ROWS)))
+                             and (aliased_b or (g.trans_a and row_b >= FAR_ROWS)))
     g.scratch_bytes = (g.depth + RUN * MR) * NV * VW * sizeof(real) + PAGE_SLACK
     if g.pack_a:
         g.scratch_bytes += packed_a_numbers(g) * sizeof(real)
@@ -339,13 +339,16 @@ cdef inline int tile_count(Py_ssize_t rows) noexcept nogil:
 cdef void pack_tiles(const real* x, Py_ssize_t ldx, Py_ssize_t k, Py_ssize_t rows,
                      real* out) noexcept nogil:
     """out = the tiles of the transposed x (k, rows) one after the other, each (k, TILE)."""
-    cdef Py_ssize_t t, p, j, count = tile_count(rows), tall = rows // count, taller = rows % count
+    cdef Py_ssize_t t, p, j, mr, count = tile_count(rows), tall = rows // count, taller = rows % count
+    cdef Py_ssize_t whole = k - (TILE + ldx - 1) // ldx  # beyond the tile lie rows of x, up to here
     for t in range(count):
-        for p in range(k - 1):  # beyond the tile lies the next row
+        mr = tall + 1 if t < taller else tall
+        for p in range(whole):
             for j in range(TILE // VW):
                 vstore(out + p * TILE + j * VW, vload(x + p * ldx + j * VW))
-        memcpy(out + (k - 1) * TILE, x + (k - 1) * ldx, (tall + (t < taller)) * sizeof(real))
-        x += tall + (t < taller)
+        for p in range(max(0, whole), k):
+            memcpy(out + p * TILE, x + p * ldx, mr * sizeof(real))
+        x += mr
         out += k * TILE
 
 
