@@ -31,13 +31,13 @@ from fastnn import (  # isort: skip
     plotting,
     reference,
     regularizers,
+    schedules,
     utils,
 )
 from fastnn.io import load_model
 from fastnn.layers import Input
 from fastnn.minimize import minimize
 from fastnn.model import Sequential
-from fastnn.optimizers import schedules
 from fastnn.rbm import BernoulliRBM
 
 __all__ = [

@@ -56,12 +56,18 @@ _LAYER_GRADIENT = _in_both("layer_normalization_gradient")
 _MULTIPLY, _DROPOUT, _NOISE = map(_in_both, ("multiply", "dropout", "gaussian_noise"))
 
 
+_OPTIONAL = ("beta", "bias", "center", "gamma", "sample_weight", "shift")
+
+
 def _operands(*named: tuple[ArrayLike | None, str, int | None]) -> list:
     """Return the arrays of ``(array, name, axes)`` checked, in their common type and C layout.
 
-    None stays None. Axes None means any shape; the rows of a matrix may lie apart.
+    None stays None where it may stand for an array. Axes None means any shape; the rows of a matrix
+    may lie apart.
     """
-    arrays = [x if x is None else check.as_numbers(x, name) for x, name, _ in named]
+    arrays = [
+        x if x is None and name in _OPTIONAL else check.as_numbers(x, name) for x, name, _ in named
+    ]
     dtype = check.real_dtype(*(x for x in arrays if x is not None))
     return [
         x if x is None else _convert(x, name, ndim, dtype)

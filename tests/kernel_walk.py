@@ -563,7 +563,14 @@ CASES = {
 
 # From too small to share, over sizes that end in the middle of a tile, to several blocks and to
 # operands that are packed.
-SHARED_SIZES = [(1, 1, 1), (5, 3, 2), (29, 70, 65), (131, 300, 257), (460, 600, 270), (2049, 33, 130)]
+SHARED_SIZES = [
+    (1, 1, 1),
+    (5, 3, 2),
+    (29, 70, 65),
+    (131, 300, 257),
+    (460, 600, 270),
+    (2049, 33, 130),
+]
 
 
 def digests(dtype, threads: int) -> dict[str, str]:

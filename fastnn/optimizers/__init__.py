@@ -2,15 +2,16 @@
 
 To write one, subclass `Optimizer` and define ``update_array(w, g, slots, iteration)``, which
 changes the array ``w`` in place; ``slots`` is a dict, kept for each array, for whatever must last
-from step to step. Learning rates that change are in `fastnn.optimizers.schedules`.
+from step to step. Learning rates that change are in `fastnn.schedules`.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from fastnn import schedules
 from fastnn._parts import find
-from fastnn.optimizers import schedules
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.first_order import (
     SGD,
@@ -46,6 +47,9 @@ __all__ = [
     "get",
     "schedules",
 ]
+
+# Where Keras has them: from fastnn.optimizers.schedules import ExponentialDecay
+sys.modules[f"{__name__}.schedules"] = schedules
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adadelta": Adadelta,

@@ -10,10 +10,9 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _dispatch, kernels
+from fastnn import _dispatch, kernels, schedules
 from fastnn import _validate as check
 from fastnn._parts import Part, as_identifier, snake_case
-from fastnn.optimizers import schedules
 
 Schedule = Callable[[int], float]
 
@@ -46,7 +45,7 @@ class Optimizer(Part):
     ----------
     learning_rate : float or callable
         At least 0, where 0 moves nothing; or a schedule, called with the number of updates before
-        this one; or the dict that stands for one of `fastnn.optimizers.schedules`.
+        this one; or the dict that stands for one of `fastnn.schedules`.
     weight_decay : float, optional
         At least 0: ``w -= learning_rate * weight_decay * w``, apart from the gradient.
     clipnorm, clipvalue, global_clipnorm : float, optional
