@@ -303,7 +303,7 @@ class Layer(Part):
         raise NotImplementedError(f"{type(self).__name__}: a layer defines backward")
 
     def __call__(self, x: Any, training: bool = False) -> np.ndarray:
-        """As `forward`."""
+        """Compute the outputs: arguments, result and what raises are those of `forward`."""
         return self.forward(x, training)
 
     @property
@@ -454,9 +454,17 @@ class Layer(Part):
         self.weights[name] = array
 
     def output_features(self, features: int) -> int:
-        """Return the number of outputs, M, for `features` inputs.
+        """Return the number of outputs; a layer of one's own with other than K defines it.
 
-        A layer of one's own with another number than that defines it.
+        Parameters
+        ----------
+        features : int
+            K, the number of inputs.
+
+        Returns
+        -------
+        int
+            M.
         """
         return features
 

@@ -40,16 +40,36 @@ class Part:
 
         Built-in parts among them become names or dicts; a user's own stays as it is, since no
         table knows its name.
+
+        Returns
+        -------
+        dict
         """
         return {name: as_identifier(getattr(self, name)) for name in _arguments(type(self))}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Make a part from what `get_config` returned."""
+        """Make a part from what `get_config` returned.
+
+        Parameters
+        ----------
+        config : mapping
+
+        Raises
+        ------
+        TypeError, ValueError
+            As by the constructor.
+        """
         return cls(**config)
 
     def identifier(self) -> Any:
-        """Return what the `get` of this part's module accepts in its place."""
+        """Return what the `get` of this part's module accepts in its place.
+
+        Returns
+        -------
+        dict
+            ``{"class_name": …, "config": …}``
+        """
         return {"class_name": type(self).__name__, "config": self.get_config()}
 
     def __repr__(self) -> str:

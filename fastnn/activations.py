@@ -61,10 +61,30 @@ class Differentiable(Protocol):
     """What an activation of your own must have."""
 
     def __call__(self, x: np.ndarray, /) -> np.ndarray:
-        """Return ``y = act(x)``, of the shape of `x`."""
+        """Return ``y = act(x)``.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, m), float32 or float64
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            Another shape is refused by the layer (ValueError), as that of a gradient is.
+        """
 
     def gradient(self, y: np.ndarray, dy: np.ndarray, /) -> np.ndarray:
-        """Return ``dx = dy * act'(x)`` from the output `y` and the gradient `dy` of the loss."""
+        """Return ``dx = dy * act'(x)`` from the output and the gradient of the loss.
+
+        Parameters
+        ----------
+        y, dy : ndarray of shape (n, m)
+            The output, and the gradient of the loss with respect to it.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+        """
 
 
 def _nothing() -> None:
@@ -87,6 +107,11 @@ class Activation(Part):
         Those that are not at their defaults.
     numbers : tuple of float
         What the compiled core is given for all of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has no such parameter, or a value is not a number or out of range.
     """
 
     _formula = ("__call__", "gradient")
@@ -124,6 +149,15 @@ class Activation(Part):
         ----------
         *values, **named
             As in a call, after `x`. Those not given stay as they are.
+
+        Returns
+        -------
+        Activation
+
+        Raises
+        ------
+        TypeError, ValueError
+            As by `Activation`.
         """
         return type(self)(self.name, *values, **({} if values else self.parameters) | named)
 
@@ -145,6 +179,12 @@ class Activation(Part):
         -------
         ndarray
             float64 if `x` is, else float32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` is not of real numbers, or empty, `out` does not fit the result, or a parameter
+            is wrong.
         """
         if values or named:
             return self.with_(*values, **named)(x, out=out)
@@ -168,10 +208,16 @@ class Activation(Part):
         x : array_like, optional
             The input; needed if `from_input`, else not looked at.
 
+        Returns
+        -------
+        ndarray of the shape of `dy`
+
         Raises
         ------
         TypeError
-            If `x` is needed and not given.
+            If what is needed is not given, or not of real numbers.
+        ValueError
+            If the shapes differ, or `out` does not fit the result.
         """
         saved = y
         if self.name in kernels.FROM_INPUT:
@@ -182,13 +228,23 @@ class Activation(Part):
         return gradient(saved, dy, **self.parameters, out=out)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this activation again."""
+        """Return the arguments that make this activation again.
+
+        Returns
+        -------
+        dict
+        """
         if type(self).__init__ is not Activation.__init__:
             return super().get_config()
         return {"name": self.name, **self.parameters}
 
     def identifier(self) -> Any:
-        """Return the name, or with parameters a dict; `get` accepts both."""
+        """Return what `get` accepts in its place.
+
+        Returns
+        -------
+        str, or with parameters a dict
+        """
         if not self.parameters:
             return self.name
         return {"class_name": self.name, "config": dict(self.parameters)}

@@ -64,6 +64,8 @@ def load_mnist(path: str | os.PathLike[str]) -> tuple[Part, Part]:
 
     Raises
     ------
+    TypeError
+        If `path` is none.
     FileNotFoundError
         If a file is missing; the message lists the names that were looked for.
     ValueError

@@ -63,11 +63,18 @@ def descend(
     x : ndarray of float64, shape (n,)
     steps, differences : ndarray of float64, shape (k, n)
         Of the descent that this one continues; k is 0 for a new one.
-    iterations, history : int
+    iterations : int
+        Steps to take, at most.
+    history : int
+        How many of the last steps to keep.
     gradient_tolerance : float
         Stop where no entry of the gradient is larger.
     value_tolerance : float
         Stop after a step that lowers the value by no more than this times ``max(1, |value|)``.
+
+    Returns
+    -------
+    Descent
     """
     value, gradient = evaluate(x)
     done = 0
@@ -99,6 +106,16 @@ def direction(gradient: np.ndarray, steps: np.ndarray, differences: np.ndarray) 
     """Return ``-H @ gradient``, with H the inverse Hessian that the history tells of [1, 7.4].
 
     Without a history, the steepest direction, at most of length 1.
+
+    Parameters
+    ----------
+    gradient : ndarray of float64, shape (n,)
+    steps, differences : ndarray of float64, shape (k, n)
+        As in `Descent`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
     """
     if len(steps) == 0:
         return -gradient * min(1, 1 / np.linalg.norm(gradient))

@@ -34,14 +34,15 @@ class BernoulliRBM(Part):
     Parameters
     ----------
     n_components : int
-        Number of hidden units, H.
+        Number of hidden units, H, at least 1.
     learning_rate : float
+        Positive.
     batch_size : int
-        Rows of a mini-batch, at most; also the number of persistent chains.
+        Rows of a mini-batch, at most; also the number of persistent chains. At least 1.
     n_iter : int
-        Passes of `fit` over the data, each in a random order.
+        Passes of `fit` over the data, each in a random order; at least 0.
     k : int
-        Steps of Gibbs sampling before each update.
+        Steps of Gibbs sampling before each update, at least 1.
     persistent : bool
         Whether the chains go on from where the last batch left them [2], as scikit-learn's do. If
         not, they start at the batch: contrastive divergence [1].
@@ -62,6 +63,11 @@ class BernoulliRBM(Part):
         made them.
     n_features_in_ : int
         F.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, or out of its range.
 
     Examples
     --------

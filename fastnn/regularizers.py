@@ -26,10 +26,28 @@ class Penalty(Protocol):
     """
 
     def __call__(self, x: np.ndarray, /) -> float:
-        """Return the cost of the weights or activities `x`."""
+        """Return the cost of weights or activities.
+
+        Parameters
+        ----------
+        x : ndarray
+
+        Returns
+        -------
+        float
+        """
 
     def gradient(self, x: np.ndarray, /) -> np.ndarray:
-        """Return the gradient of the cost, of the shape of `x`."""
+        """Return the gradient of the cost.
+
+        Parameters
+        ----------
+        x : ndarray
+
+        Returns
+        -------
+        ndarray of the shape of `x`
+        """
 
 
 class Regularizer(Part):

@@ -790,6 +790,18 @@ def test_bad_input(call, error, text):
     assert (A == 1).all() and (B == 1).all()
 
 
+@every_case
+def test_none_is_no_array(key):
+    case = CASES[key]
+    parameters = list(inspect.signature(getattr(kernels, case.name)).parameters.values())
+    for i, argument in enumerate(given := case.arguments(3, 4, 5)):
+        parameter = parameters[min(i, len(parameters) - 1)]  # the last may take several
+        if not is_real(argument) or "None" in str(parameter.annotation):
+            continue
+        with pytest.raises(TypeError, match=r"^[\w\[\]]+: expected "):
+            case(kernels, [*given[:i], None, *given[i + 1 :]])
+
+
 def test_update_by_its_own_memory():
     w = np.arange(1, 40, dtype="f")
     kernels.sgd_update(w, w, 0.5)
