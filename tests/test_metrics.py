@@ -642,6 +642,17 @@ def test_errors_of_arguments(make, message):
     assert str(error.value).startswith(message)
 
 
+@pytest.mark.parametrize("kind", [F1Score, R2Score, ConfusionMatrix])
+@pytest.mark.parametrize("outputs", [1, 2, 4])
+def test_as_many_outputs_as_before(kind, outputs):
+    metric = kind()
+    metric.update_state(np.eye(3), np.eye(3))
+    before = metric.result()
+    with pytest.raises(ValueError, match=r"^y_pred: expected 3 columns as before, got \d$"):
+        metric.update_state(np.eye(outputs), np.eye(outputs))
+    np.testing.assert_array_equal(metric.result(), before)
+
+
 def test_a_call_takes_in_a_batch():
     metric = MeanAbsoluteError()
     assert metric([1, 2], [1, 4]) == 1

@@ -59,8 +59,9 @@ class Metric(Part):
         TypeError
             If one of them is not of real numbers of at most 64 bits.
         ValueError
-            If one is empty, has another shape, or `y_true` holds no targets of this metric: those
-            of a class in [0, m) where it takes labels. The metric is as it was.
+            If one is empty or of another shape (or has another number of outputs than the batches
+            before, where each counts by itself), or `y_true` holds no targets of this metric, such
+            as a class outside [0, m). The metric is as it was.
         NotImplementedError
             If a subclass does not define it.
         """
@@ -202,6 +203,15 @@ def batch(
     if sample_weight is not None:
         weight = check.as_sample_weight(sample_weight, "sample_weight", n, np.float64)
     return true, pred, weight
+
+
+def as_before(columns: int, before: Any) -> int:
+    """Return the number of outputs, if it is that of the sums of the batches `before`."""
+    if np.ndim(before) and len(before) != columns:
+        raise ValueError(
+            f"y_pred: expected {check.plural(len(before), 'column')} as before, got {columns}"
+        )
+    return columns
 
 
 def like(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from fastnn import _validate as check
 from fastnn import losses
-from fastnn.metrics.base import Metric, batch, class_labels, one_hot, ratio, scalar
+from fastnn.metrics.base import Metric, as_before, batch, class_labels, one_hot, ratio, scalar
 
 # Keras's epsilon.
 _EPSILON = 1e-7
@@ -415,6 +415,7 @@ class FBetaScore(Metric):
     ) -> None:
         true, pred, weight = batch(y_true, y_pred, sample_weight)
         true = one_hot(true, pred)
+        as_before(pred.shape[1], self._hits)
         if self.threshold is None:
             # A row of zeros predicts nothing.
             found = (pred >= pred.max(axis=1, keepdims=True)) & (np.abs(pred) > 1e-9)
@@ -499,7 +500,7 @@ class ConfusionMatrix(Metric):
     ) -> None:
         true, pred, weight = batch(y_true, y_pred, sample_weight)
         labels, found = class_labels(true, pred, self._middle)
-        m = max(2, pred.shape[1])
+        m = as_before(max(2, pred.shape[1]), self._counts)
         weights = None if sample_weight is None else weight
         counts = np.bincount(labels * m + found, weights, m * m).reshape(m, m)
         self._counts = counts if self._counts is None else self._counts + counts

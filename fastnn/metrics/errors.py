@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from fastnn import _validate as check
 from fastnn import losses
-from fastnn.metrics.base import MeanMetric, Metric, batch, like, ratio
+from fastnn.metrics.base import MeanMetric, Metric, as_before, batch, like, ratio
 
 # Keras's epsilon.
 _EPSILON = 1e-7
@@ -149,10 +149,11 @@ class R2Score(Metric):
     ) -> None:
         true, pred, weight = batch(y_true, y_pred, sample_weight)
         true = np.asarray(like(true, pred), np.float64)
+        as_before(pred.shape[1], self._error)
         error = np.square(_difference(true, pred))
         column, total = weight[:, None], float(weight.sum())
-        self._error = self._error + (column * error).sum(axis=0)
         self._rows += len(true)
+        self._error = self._error + (column * error).sum(axis=0)
         if total == 0:
             return
         mean = (column * true).sum(axis=0) / total
