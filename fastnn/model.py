@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -69,7 +69,7 @@ class Sequential:
     Raises
     ------
     TypeError
-        If `name` is not a string.
+        If `layers` is not a list, or `name` not a string.
     TypeError, ValueError
         What `add` raises.
 
@@ -113,6 +113,8 @@ class Sequential:
         self._moved_by: optimizers.Optimizer | None = None
         self._moving: list[tuple[Layer, str]] = []
         self._resting: dict[tuple[Layer, str], dict[str, np.ndarray]] = {}
+        if layers is not None and not isinstance(layers, Iterable):
+            raise TypeError(f"layers: expected a list of layers, got {layers!r}")
         for layer in layers or ():
             self.add(layer)
 

@@ -659,6 +659,14 @@ def test_a_call_takes_in_a_batch():
     assert metric([0, 0], [3, 9], sample_weight=[2, 0]) == 2  # (0 + 2 + 2 * 3) / 4
 
 
+def test_thresholds_may_be_an_array():
+    found = [Recall(kind([0.2, 0.6]))([0, 1, 1], [0.3, 0.5, 0.9]) for kind in (list, np.array)]
+    np.testing.assert_array_equal(found, [[1, 0.5]] * 2)
+    for make in (lambda: AUC(thresholds=0.5), lambda: Recall([[0.5]]), lambda: Recall("a")):
+        with pytest.raises(TypeError, match="^thresholds: expected a "):
+            make()
+
+
 def test_a_name_is_a_string():
     for make in (lambda: BinaryAccuracy(0.5), lambda: AUC(name=3)):
         with pytest.raises(TypeError, match="name: expected a string, got "):

@@ -977,6 +977,7 @@ def test_building():
     raises(lambda: model.add(model.layers[0]), ValueError, "layer: expected a layer not yet in the")
     raises(lambda: fn.Sequential(name=3), TypeError, "name: expected a string, got 3")
     raises(lambda: model.add(3), TypeError, "layer: expected a Layer, got 3")
+    raises(lambda: fn.Sequential(3), TypeError, "layers: expected a list of layers, got 3")
     half = fn.Sequential([Dense(3), built])
     raises(lambda: half.build(5), ValueError, f"{built.name}: expected a layer for 3 inputs, got")
     raises(lambda: half.predict(np.ones((2, 5))), ValueError, f"{built.name}: expected a layer")

@@ -106,9 +106,9 @@ class Precision(_AtThresholds):
 
     Parameters
     ----------
-    thresholds : float or list of float, optional
+    thresholds : float or array_like of shape (t,), optional
         An output above it is predicted positive. 0.5 by default; 0 is right for logits, and is
-        taken where the metric is asked for by name and the loss takes logits. With a list the
+        taken where the metric is asked for by name and the loss takes logits. With several the
         result is an array, one score for each.
     top_k : int, optional
         Only the `top_k` highest outputs of a row can be predicted positive, without a threshold
@@ -154,8 +154,9 @@ class TruePositives(_Count):
 
     Parameters
     ----------
-    thresholds : float or list of float, optional
-        0.5 by default, 0 for logits where `Precision` takes it; with a list the result is an array.
+    thresholds : float or array_like of shape (t,), optional
+        0.5 by default, 0 for logits where `Precision` takes it; with several the result is an
+        array.
     name
         See `Metric`.
     """
@@ -287,6 +288,8 @@ class AUC(_Counts):
         self.thresholds = thresholds
         if thresholds is None:
             inner = np.arange(1, self.num_thresholds - 1) / (self.num_thresholds - 1)
+        elif not np.ndim(thresholds):
+            raise TypeError(f"thresholds: expected a list of numbers, got {thresholds!r}")
         else:
             inner = np.sort([check.fraction(t, "thresholds", closed=True) for t in thresholds])
             self.num_thresholds = len(inner) + 2
@@ -516,7 +519,7 @@ def _levels(thresholds: float | Sequence[float] | None, default: float) -> np.nd
     """Return one threshold or several as a vector."""
     if thresholds is None:
         return np.array([default])
-    several = thresholds if isinstance(thresholds, Sequence) else [thresholds]
+    several: Any = thresholds if np.ndim(thresholds) else [thresholds]
     levels = np.array([check.number(t, "thresholds") for t in several])
     if not levels.size:
         raise ValueError("thresholds: expected at least one number, got none")
