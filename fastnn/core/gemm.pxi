@@ -101,7 +101,9 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tile
 
     Transposed products, which end in an update, spread the fetching of the next tile's weights and
     slots (`ahead`, 2**bits arrays in turn) over the loop: in one burst it stalled the tile (71
-    against 87 per cent of peak at k = 256, 1024 x 1024 weights with momentum).
+    against 87 per cent of peak at k = 256, 1024 x 1024 weights with momentum). They are asked for
+    to be written: the processor's own fetching crosses the border between two threads' columns, and
+    a store to such a line waits (two threads, S: 51 instead of 41 us).
     """
     cdef const real* line
     cdef vec acc[MR][NV]
@@ -122,8 +124,8 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tile
         for p in range(k):
             if trans_a:
                 line = ahead.arrays[p & turn] + below + ((p >> bits) & 15) * ld_ahead
-                prefetch(line)
-                prefetch(line + NV * VW - 1)
+                prefetch_write(line)
+                prefetch_write(line + NV * VW - 1)
             for j in range(nv):
                 row[j] = vload(b + p * ldb + j * VW)
             for i in range(mr):
@@ -373,6 +375,7 @@ cdef void gemm_share(Gemm* g, int tid, int nthreads, Py_ssize_t* i0, Py_ssize_t*
 # What one pass down the rows i0..i1 multiplies: kc of A's columns with one panel of B, from k0 and j on.
 cdef struct Strip:
     Py_ssize_t i0, i1, j, k0, kc
+    Py_ssize_t end        # of this thread's columns
     const real* a         # IN (i1 - i0, kc), or transposed
     Py_ssize_t lda
     const real* b         # IN (kc, nv * VW)
@@ -419,8 +422,13 @@ cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
         if nv > NV:
             any_flat_tile(mr, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout)
         else:
-            # The next tile is the one below, or the first one of the next panel.
-            at = (i + mr * tiles) * g.ldc + j if count else s.i0 * g.ldc + j + NV * VW
+            # The next tile is the one below, or the first one of this thread's next panel: to ask for
+            # what another thread is writing would take it away from there.
+            at = i * g.ldc + j
+            if count:
+                at += mr * tiles * g.ldc
+            elif j + NV * VW < s.end:
+                at = s.i0 * g.ldc + j + NV * VW
             for q in range(1 << ahead.bits):
                 ahead.arrays[q] = (g.c if q == 0 or g.slots[q - 1] == NULL else g.slots[q - 1]) + at
             any_tile(mr, nv, g.trans_a, tiles, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout,
@@ -456,6 +464,7 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
     if last - first <= FLAT_ROWS and not g.trans_a and not g.trans_b and not g.pack_b:
         flat = FLAT_NV
     s.in_tiles = pack_a and g.trans_a
+    s.end = v1 * VW
     s.k0 = 0
     while True:
         s.kc = min(g.k - s.k0, g.depth)

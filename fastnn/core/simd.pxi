@@ -51,6 +51,11 @@ cdef extern from *:
 
     #if defined(__GNUC__) || defined(__clang__)
       #define prefetch(p) __builtin_prefetch(p)
+      #if defined(__x86_64__) /* GCC asks for a flag of its own; every x86-64 takes it, if as a no-op */
+        #define prefetch_write(p) __asm__ volatile("prefetchw %0" : : "m"(*(p)))
+      #else
+        #define prefetch_write(p) __builtin_prefetch(p, 1)
+      #endif
       #define FORCED __attribute__((always_inline)) void
       #if defined(__clang__)
         #define ONCE __attribute__((noinline)) void
@@ -60,6 +65,7 @@ cdef extern from *:
     #else
       #define ONCE void
       #define prefetch(p) ((void)(p))
+      #define prefetch_write(p) ((void)(p))
       #define FORCED void
     #endif
 
@@ -285,6 +291,7 @@ cdef extern from *:
     enum: VW
     enum: VECTOR_BYTES
     void prefetch(const real* p) noexcept nogil
+    void prefetch_write(const real* p) noexcept nogil
     vec vload(const real* p) noexcept nogil
     void vstore(real* p, vec v) noexcept nogil
     vec vset(real x) noexcept nogil
