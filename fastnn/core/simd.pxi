@@ -51,6 +51,7 @@ cdef extern from *:
 
     #if defined(__GNUC__) || defined(__clang__)
       #define prefetch(p) __builtin_prefetch(p)
+      #define prefetch_far(p) __builtin_prefetch(p, 0, 2) /* no nearer than L2 */
       #if defined(__x86_64__) /* GCC asks for a flag of its own; every x86-64 takes it, if as a no-op */
         #define prefetch_write(p) __asm__ volatile("prefetchw %0" : : "m"(*(p)))
       #else
@@ -65,6 +66,7 @@ cdef extern from *:
     #else
       #define ONCE void
       #define prefetch(p) ((void)(p))
+      #define prefetch_far(p) ((void)(p))
       #define prefetch_write(p) ((void)(p))
       #define FORCED void
     #endif
@@ -291,6 +293,7 @@ cdef extern from *:
     enum: VW
     enum: VECTOR_BYTES
     void prefetch(const real* p) noexcept nogil
+    void prefetch_far(const real* p) noexcept nogil
     void prefetch_write(const real* p) noexcept nogil
     vec vload(const real* p) noexcept nogil
     void vstore(real* p, vec v) noexcept nogil
