@@ -8,11 +8,8 @@
 
 cdef enum:
     # Rows of B in one panel: 2048 x 128 bytes is a quarter of a 1 MiB L2, and a longer chain would
-    # store and reload C more often. A tile of few rows comes back to its panel sooner than L2 can
-    # deliver it, so that there it stays in L1. (k of an update is never cut: its tile leaves by the
-    # update.)
+    # store and reload C more often. (k of an update is never cut: its tile leaves by the update.)
     PANEL_DEPTH = 2048
-    SHALLOW_DEPTH = 192
     # Rows of A that are packed at once, and how much of a transposed A.
     BLOCK_ROWS = 448
     BLOCK_BYTES = 8388608
@@ -25,7 +22,8 @@ cdef enum:
     # transposed, a packed panel won by 6 per cent at 2048 x 512 x 2048; where it does not, it lost 5.
     # The next lines of a transposed panel are fetched ahead (135 instead of 272 cycles for 16 x 16).
     FAR_ROWS = 8192
-    # Packing a panel costs about as much as the products of two rows with it.
+    # Packing a panel costs about as much as the products of two rows with it. Low tiles (AVX2, 6 rows)
+    # always pack: 90 instead of 78 per cent of peak at 128 x 784 x 256.
     PACK_ROWS = 40
     # Rows this many bytes apart (or a multiple) share their L1 sets: 14 rows of A evict each other.
     # Packing A took 1024**3 from 67 to 90 per cent of peak.
@@ -305,15 +303,15 @@ cdef void gemm_prepare(Gemm* g) noexcept nogil:
     cdef size_t row_a = g.lda * sizeof(real), row_b = g.ldb * sizeof(real)
     cdef Py_ssize_t tall = g.k if g.trans_a else min(g.m, BLOCK_ROWS)
     cdef bint aliased_b = row_b % ALIASED_ROWS == 0
-    g.depth = min(g.k, PANEL_DEPTH if 2 * MR >= LANES else SHALLOW_DEPTH)
-    if g.finish == FINISH_UPDATE:
-        g.depth = g.k
+    # A low tile takes more of B and of a transposed A for each multiplication.
+    cdef bint low = 2 * MR < LANES
+    g.depth = g.k if g.finish == FINISH_UPDATE else min(g.k, PANEL_DEPTH)
     g.pack_a = g.a == NULL or row_a % ALIASED_ROWS == 0
     if g.trans_a:
-        g.pack_a = g.pack_a or 2 * MR < LANES or g.m * g.k * <Py_ssize_t>sizeof(real) >= LARGE_BYTES
+        g.pack_a = g.pack_a or low or g.m * g.k * <Py_ssize_t>sizeof(real) >= LARGE_BYTES
     g.pack_a = g.pack_a and tall >= 8 and g.n >= 8 * NV * VW
     g.pack_b = g.trans_b or (g.m >= PACK_ROWS and g.k >= 128
-                             and (aliased_b or (g.trans_a and row_b >= FAR_ROWS)))
+                             and (low or aliased_b or (g.trans_a and row_b >= FAR_ROWS)))
     g.scratch_bytes = (g.depth + RUN * MR) * NV * VW * sizeof(real) + PAGE_SLACK
     if g.pack_a:
         g.scratch_bytes += packed_a_numbers(g) * sizeof(real)
