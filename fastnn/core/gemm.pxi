@@ -304,7 +304,7 @@ cdef void gemm_prepare(Gemm* g) noexcept nogil:
     cdef Py_ssize_t tall = g.k if g.trans_a else min(g.m, BLOCK_ROWS)
     cdef bint aliased_b = row_b % ALIASED_ROWS == 0
     # A low tile takes more of B and of a transposed A for each multiplication.
-    cdef bint low = 2 * MR < LANES
+    cdef bint low = MR < 8
     g.depth = g.k if g.finish == FINISH_UPDATE else min(g.k, PANEL_DEPTH)
     g.pack_a = g.a == NULL or row_a % ALIASED_ROWS == 0
     if g.trans_a:
