@@ -4,7 +4,8 @@
 # is one chain of fused multiply-adds over k, ascending, whatever the tile, the blocking or the thread:
 # so the bits depend on nothing but the operands. Columns are handled in panels of NV vectors. Where
 # B's panel is used straight from B, no copy is made; it is packed (copied to k rows of one panel)
-# where rows lie so far apart that they fall on few cache sets, transposed, or at a ragged edge.
+# where rows lie so far apart that they fall on few cache sets, transposed, at a ragged edge, or for
+# tiles so low that they come back to it often. A is packed for the like reasons, see `gemm_prepare`.
 
 cdef enum:
     # Rows of B in one panel: 2048 x 128 bytes is a quarter of a 1 MiB L2, and a longer chain would
@@ -13,8 +14,8 @@ cdef enum:
     # Rows of A that are packed at once, and how much of a transposed A.
     BLOCK_ROWS = 448
     BLOCK_BYTES = 8388608
-    # A transposed A beyond half of L2 is packed tile by tile: 89.6 instead of 88.7 per cent of peak at
-    # 2048 x 512 x 2048. Tiles of few rows, which use less than half of each line of A, ask for it sooner.
+    # A transposed A that fills L2 is packed tile by tile: 89.6 instead of 88.7 per cent of peak at
+    # 2048 x 512 x 2048. Low tiles, which use but a part of each line of A, ask for it at any size.
     LARGE_BYTES = 1048576
     # Numbers in a row of a packed tile: MR, in whole vectors.
     TILE = (MR + VW - 1) // VW * VW
@@ -80,7 +81,7 @@ cdef struct Gemm:
 cdef real ZEROS[FLAT_NV * LANES]       # the row that a product without bias starts from
 
 
-# What the next tile will update: where the tile starts in the weights and in each slot.
+# What the next tiles will update: where they start in the weights and in each slot; and how they lie.
 cdef struct Ahead:
     const real* arrays[4]  # repeated, if there are fewer than 2**bits
     int bits

@@ -5,7 +5,7 @@
 # in UPDATES.
 
 cdef enum:
-    OWN_HYPERS = 5
+    OWN_HYPERS = 5  # as many of the row of hyper as an update itself looks at, see `own_hypers`
     SLOTS = 3  # arrays of state that an optimizer may keep beside the weights
     # The row of hyper: an update's own numbers, the learning rate first; from DECAY on, zero if unused:
     DECAY = 8      # learning rate * weight decay
@@ -171,6 +171,11 @@ cdef once store_end(real* p, vec v, Py_ssize_t count) noexcept nogil:
     vstore_part(p, v, count)
 
 
+cdef inline real* slot_of(int k, real* first, real* second, real* third) noexcept nogil:
+    """The k-th of three pointers, which an array would keep in memory."""
+    return first if k == 0 else second if k == 1 else third
+
+
 cdef inline forced update_rows(const int code, const int slots, const real* hyper, real* w, real** s,
                                Py_ssize_t ldw, const real* g, Py_ssize_t ldg, Py_ssize_t rows,
                                Py_ssize_t cols) noexcept nogil:
@@ -190,11 +195,11 @@ cdef inline forced update_rows(const int code, const int slots, const real* hype
             for j in range(NV):
                 weight = vload(w + j * VW)
                 for k in range(slots):
-                    state[k] = vload((first if k == 0 else second if k == 1 else third) + j * VW)
+                    state[k] = vload(slot_of(k, first, second, third) + j * VW)
                 update_vector(code, h, &weight, vload(g + j * VW), state)
                 vstore(w + j * VW, weight)
                 for k in range(slots):
-                    vstore((first if k == 0 else second if k == 1 else third) + j * VW, state[k])
+                    vstore(slot_of(k, first, second, third) + j * VW, state[k])
             w += ldw
             g += ldg
             first += ldw
@@ -207,11 +212,11 @@ cdef inline forced update_rows(const int code, const int slots, const real* hype
             at = i * ldw + j
             weight = vload(w + at)
             for k in range(slots):
-                state[k] = vload((first if k == 0 else second if k == 1 else third) + at)
+                state[k] = vload(slot_of(k, first, second, third) + at)
             update_vector(code, h, &weight, vload(g + i * ldg + j), state)
             vstore(w + at, weight)
             for k in range(slots):
-                vstore((first if k == 0 else second if k == 1 else third) + at, state[k])
+                vstore(slot_of(k, first, second, third) + at, state[k])
             j += VW
         if j < cols:
             at = i * ldw + j
