@@ -32,6 +32,9 @@ cdef enum:
     PAGE_SLACK = 64
     # Tiles of one height that are finished together, still in L1.
     RUN = 3
+    # k from which a tile's requests are spread over more of its chain than they need: L's updates took
+    # 5.1 and 4.0 ms instead of 5.2 and 4.1, X's 39.7 instead of 40.4. For 128 it brought nothing.
+    LONG_CHAIN = 256
     # Rows of A in a tile are reached from two of them, so many rows apart: with a pointer for each, GCC
     # ran out of integer registers and kept some in vector registers, which cost 4 per cent of peak.
     HALF = 7
@@ -81,15 +84,22 @@ cdef struct Gemm:
 cdef real ZEROS[FLAT_NV * LANES]       # the row that a product without bias starts from
 
 
-# What the next tiles will update: where they start in the weights and in each slot; and how they lie.
+cdef enum TileKind:
+    TILE_PLAIN
+    TILE_ASKING      # fetches the next panel of B
+    TILE_TRANSPOSED  # A lies transposed; fetches what the next tiles will update
+
+# What a tile fetches ahead of its use.
 cdef struct Ahead:
-    const real* arrays[4]  # repeated, if there are fewer than 2**bits
-    int bits
-    bint in_tiles         # A is packed by `pack_tiles`
-    Py_ssize_t ld
+    const real* arrays[4]  # TILE_TRANSPOSED: where the next tiles start in the weights and in each slot,
+                           # repeated if there are fewer than 2**bits; TILE_ASKING: the first is the panel
+    int bits, shift        # TILE_TRANSPOSED: of the index over k, which array, and which row
+    Py_ssize_t ld          # from row to row, or from line to line of the panel
+    Py_ssize_t back        # TILE_ASKING: from the end of what one tile fetched to what the next one does
+    bint in_tiles          # A is packed by `pack_tiles`
 
 
-cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tiles, Py_ssize_t k,
+cdef inline forced tile(const int mr, const int nv, const int kind, int tiles, Py_ssize_t k,
                         const real* a, Py_ssize_t lda, const real* b, Py_ssize_t ldb,
                         const real* start, Py_ssize_t ldstart, real* c, Py_ssize_t ldc,
                         const Ahead* ahead) noexcept nogil:
@@ -99,10 +109,11 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tile
     stored and loaded all of them once more for each tile.
 
     Transposed products, which end in an update, spread the fetching of the next tile's weights and
-    slots (`ahead`, 2**bits arrays in turn) over the loop: in one burst it stalled the tile (71
-    against 87 per cent of peak at k = 256, 1024 x 1024 weights with momentum). They are asked for
-    to be written: the processor's own fetching crosses the border between two threads' columns, and
-    a store to such a line waits (two threads, S: 51 instead of 41 us).
+    slots (2**bits arrays in turn) over the loop: in one burst it stalled the tile (71 against 87 per
+    cent of peak at k = 256, 1024 x 1024 weights with momentum). They are asked for to be written: the
+    processor's own fetching crosses the border between two threads' columns, and a store to such a
+    line waits (two threads, S: 51 instead of 41 us). For the same reason, what lies side by side is
+    read from its end, which starts less of such fetching (S: 41 instead of 43 us).
     """
     cdef const real* line
     cdef vec acc[MR][NV]
@@ -110,9 +121,11 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tile
     cdef vec x
     cdef Py_ssize_t p, ld_ahead = ahead.ld, below = 0
     cdef Py_ssize_t down[HALF]
+    cdef const real* next = ahead.arrays[0]
     cdef const real* lower = a + HALF * lda
     cdef Py_ssize_t a_step = (0 if ahead.in_tiles else mr - k * lda)
-    cdef int i, j, bits = ahead.bits, turn = (1 << bits) - 1
+    cdef int i, j, shift = ahead.shift, turn = (1 << ahead.bits) - 1
+    cdef bint trans_a = kind == TILE_TRANSPOSED
     for i in range(HALF):
         down[i] = i * lda
     while tiles > 0:
@@ -122,10 +135,13 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tile
             start += ldstart
         for p in range(k):
             if trans_a:
-                line = ahead.arrays[p & turn] + below + ((p >> bits) & 15) * ld_ahead
-                prefetch_write(line)
+                line = ahead.arrays[p & turn] + below + ((p >> shift) & 15) * ld_ahead
                 prefetch_write(line + NV * VW - 1)
-            for j in range(nv):
+                prefetch_write(line)
+            elif kind == TILE_ASKING:
+                prefetch_far(next)
+                next += ld_ahead
+            for j in range(nv - 1, -1, -1):
                 row[j] = vload(b + p * ldb + j * VW)
             for i in range(mr):
                 x = vset(a[i] if trans_a or i == 0 else (a if i < HALF else lower)[down[i % HALF]])
@@ -146,6 +162,8 @@ cdef inline forced tile(const int mr, const int nv, const bint trans_a, int tile
         else:
             a += mr * lda - k
             lower += mr * lda - k
+            if kind == TILE_ASKING:
+                next -= ahead.back
         tiles -= 1
 
 
@@ -182,53 +200,55 @@ cdef void any_flat_tile(int mr, Py_ssize_t k, const real* a, Py_ssize_t lda, con
         flat_tile(2, k, a, lda, b, ldb, start, ldstart, c, ldc)
 
 
-cdef inline forced tile_of_height(const int nv, const bint trans_a, int mr, int tiles, Py_ssize_t k,
+cdef inline forced tile_of_height(const int nv, const int kind, int mr, int tiles, Py_ssize_t k,
                                   const real* a, Py_ssize_t lda, const real* b, Py_ssize_t ldb,
                                   const real* start, Py_ssize_t ldstart, real* c,
                                   Py_ssize_t ldc, const Ahead* ahead) noexcept nogil:
     """One body for each height, so that every accumulator is a register."""
     if MR >= 14 and mr == 14:
-        tile(14 if MR >= 14 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(14 if MR >= 14 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 13 and mr == 13:
-        tile(13 if MR >= 13 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(13 if MR >= 13 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 12 and mr == 12:
-        tile(12 if MR >= 12 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(12 if MR >= 12 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 11 and mr == 11:
-        tile(11 if MR >= 11 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(11 if MR >= 11 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 10 and mr == 10:
-        tile(10 if MR >= 10 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(10 if MR >= 10 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 9 and mr == 9:
-        tile(9 if MR >= 9 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(9 if MR >= 9 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 8 and mr == 8:
-        tile(8 if MR >= 8 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(8 if MR >= 8 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 7 and mr == 7:
-        tile(7 if MR >= 7 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(7 if MR >= 7 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 6 and mr == 6:
-        tile(6 if MR >= 6 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(6 if MR >= 6 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 5 and mr == 5:
-        tile(5 if MR >= 5 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(5 if MR >= 5 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 4 and mr == 4:
-        tile(4 if MR >= 4 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(4 if MR >= 4 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 3 and mr == 3:
-        tile(3 if MR >= 3 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(3 if MR >= 3 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 2 and mr == 2:
-        tile(2 if MR >= 2 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(2 if MR >= 2 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     elif MR >= 1 and mr == 1:
-        tile(1 if MR >= 1 else 1, nv, trans_a, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile(1 if MR >= 1 else 1, nv, kind, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
 
 
-cdef void any_tile(int mr, int nv, bint trans_a, int tiles, Py_ssize_t k, const real* a, Py_ssize_t lda,
+cdef void any_tile(int mr, int nv, int kind, int tiles, Py_ssize_t k, const real* a, Py_ssize_t lda,
                    const real* b, Py_ssize_t ldb, const real* start, Py_ssize_t ldstart, real* c,
                    Py_ssize_t ldc, const Ahead* ahead) noexcept nogil:
-    if nv == NV:
-        if trans_a:
-            tile_of_height(NV, True, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
-        else:
-            tile_of_height(NV, False, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
-    elif trans_a:
-        tile_of_height(1, True, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+    if nv == NV and kind == TILE_PLAIN:
+        tile_of_height(NV, TILE_PLAIN, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+    elif nv == NV and kind == TILE_ASKING:
+        tile_of_height(NV, TILE_ASKING, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+    elif nv == NV:
+        tile_of_height(NV, TILE_TRANSPOSED, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+    elif kind == TILE_TRANSPOSED:
+        tile_of_height(1, TILE_TRANSPOSED, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
     else:
-        tile_of_height(1, False, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+        tile_of_height(1, TILE_PLAIN, mr, tiles, k, a, lda, b, ldb, start, ldstart, c, ldc, ahead)
+
 
 cdef void pack_rows(const real* x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t cols,
                     real* out, Py_ssize_t ldout) noexcept nogil:
@@ -381,24 +401,58 @@ cdef struct Strip:
     Py_ssize_t ldb
     const real* bias      # IN (nv * VW,) or NULL
     int nv
+    const real* next      # the next panel of B, as it lies, to be fetched; or NULL
     bint in_tiles         # A is packed by `pack_tiles`
     bint edge             # C and B end within the panel, and memory beyond is not ours
     real* small           # (RUN * MR, NV * VW)  where tiles stay that do not go to C
 
 
+cdef inline void look_ahead(Ahead* ahead, Gemm* g, Strip* s) noexcept nogil:
+    """What is the same for all tiles of a strip."""
+    ahead.in_tiles = s.in_tiles
+    ahead.arrays[0] = s.next
+    ahead.bits = ahead.shift = 0
+    ahead.ld = ahead.back = 0
+    if g.trans_a:
+        ahead.ld, ahead.bits = g.ldc, 1 if g.slots[1] == NULL else 2
+        ahead.shift = ahead.bits
+        # The rows of a tile, 16 at most, are spread over the first half of a long chain: what is asked
+        # for last has the other half to arrive in.
+        while s.kc >= LONG_CHAIN and (64 << ahead.shift) <= s.kc:
+            ahead.shift += 1
+    elif g.trans_b:
+        ahead.ld = LANES  # the rows that will be transposed, one after the other
+    else:
+        ahead.ld = g.ldb  # a vector of each row; the next tile: the one beside it
+        ahead.back = s.kc * g.ldb - VW
+
+
+cdef inline void look_at_tiles(Ahead* ahead, Gemm* g, Strip* s, Py_ssize_t i) noexcept nogil:
+    """The tiles at row i come next, or the first ones of this thread's next panel: to ask for what
+    another thread is writing would take it away from there."""
+    cdef Py_ssize_t at = i * g.ldc + s.j
+    cdef int q
+    if i >= s.i1:
+        at = s.i0 * g.ldc + s.j
+        if s.j + NV * VW < s.end:
+            at += NV * VW
+    for q in range(1 << ahead.bits):
+        ahead.arrays[q] = (g.c if q == 0 or g.slots[q - 1] == NULL else g.slots[q - 1]) + at
+
+
 cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
     cdef bint apart = s.edge or g.finish == FINISH_UPDATE
     cdef bint ends = s.k0 + s.kc == g.k and g.finish != FINISH_NOTHING
-    cdef int nv = s.nv, mr, tiles, q, count = tile_count(s.i1 - s.i0)
+    cdef int nv = s.nv, mr, tiles, count = tile_count(s.i1 - s.i0)
     cdef int tall = <int>((s.i1 - s.i0) // count)  # rows of a tile; the first `taller` have one more
     cdef int taller = <int>(s.i1 - s.i0) - tall * count
-    cdef Py_ssize_t i = s.i0, j = s.j, at, ldout, ldstart, cols = min(g.n - j, nv * VW)
+    cdef Py_ssize_t i = s.i0, j = s.j, ldout, ldstart, cols = min(g.n - j, nv * VW)
     cdef const real* a = s.a
     cdef const real* start
     cdef real* out
     cdef Ahead ahead
-    ahead.in_tiles = s.in_tiles
-    ahead.ld, ahead.bits = g.ldc, 1 if g.slots[1] == NULL else 2
+    cdef int kind
+    look_ahead(&ahead, g, s)
     while i < s.i1:
         mr = tall + 1 if taller > 0 else tall
         tiles = min(taller if taller > 0 else count, RUN)
@@ -421,16 +475,13 @@ cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
         if nv > NV:
             any_flat_tile(mr, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout)
         else:
-            # The next tile is the one below, or the first one of this thread's next panel: to ask for
-            # what another thread is writing would take it away from there.
-            at = i * g.ldc + j
-            if count:
-                at += mr * tiles * g.ldc
-            elif j + NV * VW < s.end:
-                at = s.i0 * g.ldc + j + NV * VW
-            for q in range(1 << ahead.bits):
-                ahead.arrays[q] = (g.c if q == 0 or g.slots[q - 1] == NULL else g.slots[q - 1]) + at
-            any_tile(mr, nv, g.trans_a, tiles, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout,
+            kind = TILE_PLAIN
+            if g.trans_a:
+                kind = TILE_TRANSPOSED
+                look_at_tiles(&ahead, g, s, i + mr * tiles)
+            elif s.next != NULL and count <= 1 < count + tiles:
+                kind = TILE_ASKING  # at least two tiles, near the panel's end, ask for a vector each
+            any_tile(mr, nv, kind, tiles, s.kc, a, s.lda, s.b, s.ldb, start, ldstart, out, ldout,
                      &ahead)
         if ends:
             finish_block(g, step, out, ldout, i, j, mr * tiles, nv * VW)
@@ -448,7 +499,7 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
     cdef real* packed_a
     cdef const real* rows = g.a
     cdef int flat = NV
-    cdef bint pack_a = g.pack_a
+    cdef bint pack_a = g.pack_a, large
     cdef real edge_bias[NV * VW]
     cdef Strip s
     s.small = packed_panel + g.depth * NV * VW
@@ -464,6 +515,8 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
         flat = FLAT_NV
     s.in_tiles = pack_a and g.trans_a
     s.end = v1 * VW
+    # What stays in L2 need not be asked for: 97.5 instead of 95 per cent of peak at 32 x 784 x 128.
+    large = not g.trans_a and g.k * (v1 - v0) * VECTOR_BYTES >= LARGE_BYTES
     s.k0 = 0
     while True:
         s.kc = min(g.k - s.k0, g.depth)
@@ -499,6 +552,10 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
                     memset(edge_bias, 0, sizeof(edge_bias))
                     memcpy(edge_bias, s.bias, cols * sizeof(real))
                     s.bias = &edge_bias[0]
+                s.next = NULL
+                if large and v + 2 * NV <= v1:
+                    s.next = g.b + (s.j + NV * VW) * (g.ldb if g.trans_b else 1)
+                    s.next += s.k0 * (1 if g.trans_b else g.ldb)
                 gemm_strip(g, step, &s)
                 v += s.nv
             s.i0 = s.i1
