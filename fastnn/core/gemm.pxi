@@ -46,6 +46,52 @@ cdef enum:
 cdef double GEMM_WORK_PER_THREAD = 150e3
 
 
+cdef struct ColumnSum:
+    Py_ssize_t rows, cols
+    const real* x         # IN (rows, cols)
+    Py_ssize_t ldx
+    real* out             # OUT (cols,); the biases, if update
+    bint padded, update
+    int code
+    real* slots[SLOTS]    # INOUT (cols,)
+    Extras extras
+
+
+cdef void column_sum_block(ColumnSum* a, const Step* step, Py_ssize_t rows, Py_ssize_t j,
+                           Py_ssize_t end) noexcept nogil:
+    """out[j] = x[0, j] + x[1, j] + ..., in this order, for j up to end; with `update`, a step on out by
+    that gradient."""
+    cdef Py_ssize_t i, count
+    cdef vec total
+    cdef real gradient[VW]
+    cdef real* slots[SLOTS]
+    cdef int s
+    while j < end:
+        count = min(end - j, VW)
+        total = vset(0)
+        if count == VW or a.padded:
+            for i in range(rows):
+                total = total + vload(a.x + i * a.ldx + j)
+        else:
+            for i in range(rows):
+                total = total + vload_part(a.x + i * a.ldx + j, count, 0)
+        if a.update:
+            for s in range(SLOTS):
+                slots[s] = a.slots[s] + j if a.slots[s] != NULL else NULL
+            vstore(gradient, total)
+            update_block(a.code, step.hyper, &a.extras, a.out + j, slots, 0, gradient, 0, 1, count)
+        else:
+            vstore_part(a.out + j, total, count)
+        j += VW
+
+
+cdef void column_sum_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
+    cdef ColumnSum* a = <ColumnSum*>args
+    cdef Py_ssize_t start, end
+    share(a.cols, VW, tid, nthreads, &start, &end)
+    column_sum_block(a, step, a.rows, start, end)
+
+
 # What happens to a finished block of C, in place, before it leaves L1.
 cdef enum FinishKind:
     FINISH_NOTHING
@@ -76,6 +122,7 @@ cdef struct Gemm:
     Py_ssize_t ldsaved
     real* slots[SLOTS]    # INOUT (m, n): FINISH_UPDATE
     Extras extras         # FINISH_UPDATE
+    ColumnSum sums        # of B, from memory that has just been read; x NULL: none. Its rows are k
     bint pack_a, pack_b
     Py_ssize_t depth      # rows of one panel
     char* scratch         # nthreads * scratch_bytes
@@ -557,48 +604,10 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
                     s.next = g.b + (s.j + NV * VW) * (g.ldb if g.trans_b else 1)
                     s.next += s.k0 * (1 if g.trans_b else g.ldb)
                 gemm_strip(g, step, &s)
+                if g.sums.x != NULL and s.i0 == 0 and s.k0 == 0:
+                    column_sum_block(&g.sums, step, g.k, s.j, min(s.j + s.nv * VW, g.sums.cols))
                 v += s.nv
             s.i0 = s.i1
         s.k0 += s.kc
         if s.k0 >= g.k:
             break
-
-
-cdef struct ColumnSum:
-    Py_ssize_t rows, cols
-    const real* x         # IN (rows, cols)
-    Py_ssize_t ldx
-    real* out             # OUT (cols,); the biases, if update
-    bint padded, update
-    int code
-    real* slots[SLOTS]    # INOUT (cols,)
-    Extras extras
-
-
-cdef void column_sum_kernel(void* args, const Step* step, int tid, int nthreads) noexcept nogil:
-    """out[j] = x[0, j] + x[1, j] + ..., in this order; with `update`, a step on out by that gradient."""
-    cdef ColumnSum* a = <ColumnSum*>args
-    cdef Py_ssize_t j0, j1, j, i, count
-    cdef vec total
-    cdef real gradient[VW]
-    cdef real* slots[SLOTS]
-    cdef int s
-    share(a.cols, VW, tid, nthreads, &j0, &j1)
-    j = j0
-    while j < j1:
-        count = min(j1 - j, VW)
-        total = vset(0)
-        if count == VW or a.padded:
-            for i in range(a.rows):
-                total = total + vload(a.x + i * a.ldx + j)
-        else:
-            for i in range(a.rows):
-                total = total + vload_part(a.x + i * a.ldx + j, count, 0)
-        if a.update:
-            for s in range(SLOTS):
-                slots[s] = a.slots[s] + j if a.slots[s] != NULL else NULL
-            vstore(gradient, total)
-            update_block(a.code, step.hyper, &a.extras, a.out + j, slots, 0, gradient, 0, 1, count)
-        else:
-            vstore_part(a.out + j, total, count)
-        j += VW
