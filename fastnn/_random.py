@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fastnn import _dispatch
 from fastnn import _validate as check
 
 _generator: np.random.Generator | None = None
@@ -39,6 +40,11 @@ def generator() -> np.random.Generator:
     if _generator is None:
         _generator = seeded(None)
     return _generator
+
+
+def permutation(n: int) -> np.ndarray:
+    """Return ``0 … n - 1`` in random order, as int64; the key is drawn from the shared generator."""
+    return _dispatch.core("float32").permutation(n, int(generator().integers(1 << 63)))
 
 
 @contextlib.contextmanager

@@ -189,8 +189,11 @@ def as_labels(y: Any, name: str, n: int, classes: int | None = None) -> np.ndarr
     if y.shape not in ((n,), (n, 1)):
         raise ValueError(f"{name}: expected {plural(n, 'label')}, got shape {y.shape}")
     y = y.reshape(n)
+    end = 1 << 63 if classes is None else classes
+    if n and y.dtype == np.int64 and y.view(np.uint64).max() < end:
+        return np.ascontiguousarray(y)  # in one pass: as uint64, a negative label is a huge one
     # The comparison is False for NaN; uint64 and float64 are compared before any cast.
-    good = (y >= 0) & (y < (1 << 63 if classes is None else classes))
+    good = (y >= 0) & (y < end)
     if y.dtype.kind == "f":
         good &= y == np.floor(y)
     if not good.all():

@@ -758,7 +758,7 @@ class Sequential:
         with Progress(verbose, steps, epochs.start, epochs.stop) as progress:
             for epoch in epochs:
                 hooks.on_epoch_begin(epoch, {})
-                order = _random.generator().permutation(rows) if shuffle else None
+                order = _random.permutation(rows) if shuffle else None
                 self.running_epoch = data, order, batch_size
                 for step, logs in self._epoch(data, order, batch_size, hooks):  # noqa: B007
                     progress.update(epoch, step, logs)

@@ -598,7 +598,7 @@ def test_terminate_on_nan_finds_the_batch(rng, road):
     fn.set_random_seed(3)
     twin = classifier(optimizers.SGD(1e-2, momentum=0.9), layers=stack(road))
     twin.build(5)
-    order = fn._random.generator().permutation(60)
+    order = fn._random.permutation(60)
     assert callback.stopped_batch == int(np.argmax(order == 37)) // 10
     for start in range(0, 10 * callback.stopped_batch, 10):
         twin.train_on_batch(x[order[start : start + 10]], y[order[start : start + 10]])

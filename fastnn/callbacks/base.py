@@ -290,7 +290,10 @@ class LambdaCallback(Callback):
 
 def overrides(callback: Callback, hook: str, base: type[Callback] = Callback) -> bool:
     """Whether the callback, or its class below `base`, has a `hook` of its own."""
-    return any(
-        getattr(type(callback), name) is not getattr(base, name) or name in vars(callback)
-        for name in (hook, _OTHER_NAMES.get(hook, hook))
+    own, kind, other = vars(callback), type(callback), _OTHER_NAMES.get(hook, hook)
+    return (
+        hook in own
+        or other in own
+        or getattr(kind, hook) is not getattr(base, hook)
+        or getattr(kind, other) is not getattr(base, other)
     )

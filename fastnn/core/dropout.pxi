@@ -1,43 +1,12 @@
-# Random numbers by counter: Philox4x32-10 of J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw,
-# Parallel random numbers: as easy as 1, 2, 3, SC11. What an element gets depends on the layer's seed
-# (the key), the number of the training step and the element's place in the mini-batch alone: so it is
-# the same for any number of threads, any level and either precision.
+# What layers draw, for each element of a mini-batch: masks, and numbers of the normal distribution.
 #
-# Element e of a mini-batch, counted row by row without padding, is word (e // 16) % 4 of block
-# 16 * (e // 64) + e % 16: sixteen blocks side by side, in the lanes of vectors, make 64 elements.
+# The key is the layer's seed, the second half of the counter the number of the training step. Element e
+# of a mini-batch, counted row by row without padding, is word (e // 16) % 4 of block
+# 16 * (e // 64) + e % 16: so what it gets depends on its place alone, and is the same for any number of
+# threads, any level and either precision.
 
 cdef extern from *:
     """
-    enum { DRAWN = 64 };
-
-    /* words (64): blocks 16 * chunk ... + 15 of the counter (block, number), under the key `seed`. */
-    static void philox(uint64_t seed, uint64_t number, uint64_t chunk, uint32_t *words) {
-        uint32_t a[16], b[16], c[16], d[16];
-        uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
-        for (int l = 0; l < 16; l++) {
-            uint64_t block = chunk * 16 + l;
-            a[l] = (uint32_t)block;
-            b[l] = (uint32_t)(block >> 32);
-            c[l] = (uint32_t)number;
-            d[l] = (uint32_t)(number >> 32);
-        }
-        for (int round = 0; round < 10; round++) {
-            for (int l = 0; l < 16; l++) {
-                uint64_t p = (uint64_t)0xD2511F53u * a[l], q = (uint64_t)0xCD9E8D57u * c[l];
-                a[l] = (uint32_t)(q >> 32) ^ b[l] ^ key0;
-                b[l] = (uint32_t)q;
-                c[l] = (uint32_t)(p >> 32) ^ d[l] ^ key1;
-                d[l] = (uint32_t)p;
-            }
-            key0 += 0x9E3779B9u;
-            key1 += 0xBB67AE85u;
-        }
-        memcpy(words, a, sizeof a);
-        memcpy(words + 16, b, sizeof b);
-        memcpy(words + 32, c, sizeof c);
-        memcpy(words + 48, d, sizeof d);
-    }
-
     /* 24 bits of two words as u = (1 ... 2**24) / 2**24 and an angle of a turn: a quarter of it, which
        sets sin and cos apart by `odd` and their signs, and f in [-1/2, 1/2), the rest in quarters. */
     static void polar(const uint32_t *radius, const uint32_t *angle, real *u, real *f, real *odd,
@@ -71,11 +40,9 @@ cdef extern from *:
           0.000903766526666f};
     #endif
     """
-    enum: DRAWN
     enum: TURN_TERMS
     const real* SIN_P
     const real* COS_P
-    void philox(uint64_t seed, uint64_t number, uint64_t chunk, uint32_t* words) noexcept nogil
     void polar(const uint32_t* radius, const uint32_t* angle, real* u, real* f, real* odd,
                real* cos_sign, real* sin_sign) noexcept nogil
 

@@ -669,6 +669,14 @@ def gaussian_noise(x, double stddev, uint64_t seed, uint64_t number, int threads
     return out
 
 
+def permutation(Py_ssize_t n, uint64_t seed):
+    """Return 0 ... n - 1 in an order that the seed decides; n < 2**32."""
+    cdef int64_t[::1] order = numpy.empty(n, numpy.int64)
+    if n:
+        shuffle(&order[0], n, seed)
+    return order.base
+
+
 def multiply(x, y, out, int threads):
     """x * y; any shape. `out` may be x or y."""
     cdef View v, d, o

@@ -196,9 +196,12 @@ class Optimizer(Part):
         step = np.asarray(iterations) + 1.0
         for column, value in enumerate(self._numbers(step, rates)):
             rows[:, column] = value
-        rows[:, _PLACES["decay"]] = rates * (self.weight_decay or 0)
-        rows[:, _PLACES["clipvalue"]] = self.clipvalue or 0
-        rows[:, _PLACES["clipnorm"]] = self.clipnorm or self.global_clipnorm or 0
+        if self.weight_decay:
+            rows[:, _PLACES["decay"]] = rates * self.weight_decay
+        if self.clipvalue:
+            rows[:, _PLACES["clipvalue"]] = self.clipvalue
+        if self.needs_gradients:
+            rows[:, _PLACES["clipnorm"]] = self.clipnorm or self.global_clipnorm
         return rows
 
     def build(self, params: Sequence[np.ndarray]) -> None:
