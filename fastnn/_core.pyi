@@ -105,7 +105,7 @@ class Plan:
         labels: _Labels | None,
         y: _Real | None,
         weights: _Real | None,
-        sync: bool = True,
+        only_products: bool = False,
     ) -> None: ...
     def dense_forward(
         self,

@@ -330,7 +330,8 @@ class CompiledPlan:
                 self.labels = np.zeros(self.batch, np.int64)
             else:
                 self.targets = to.matrix(columns)[:, :columns]
-        self.plan.gather(x, self.labels, self.targets, self.weights)
+        only_products = isinstance(stages[0], DenseStage)
+        self.plan.gather(x, self.labels, self.targets, self.weights, only_products)
         logits = x
         for i, stage in enumerate(stages, start=1):
             x = stage.forward(to, x)

@@ -103,6 +103,7 @@ cdef enum FinishKind:
 cdef struct Gemm:
     Py_ssize_t m, n, k
     const real* a         # IN (m, k), or (k, m) if trans_a; NULL: the step's rows of its data
+    bint gathered         # a is the mini-batch, of which the step may have a copy of its own
     Py_ssize_t lda
     const real* b         # IN (k, n), or (n, k) if trans_b
     Py_ssize_t ldb
@@ -558,6 +559,8 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
         ldrows = step.lddata
         rows = step.data + step.first * ldrows
         pack_a = pack_a and ldrows * sizeof(real) % ALIASED_ROWS == 0
+    elif g.gathered and step.batch != NULL:
+        rows = step.batch
     if last - first <= FLAT_ROWS and not g.trans_a and not g.trans_b and not g.pack_b:
         flat = FLAT_NV
     s.in_tiles = pack_a and g.trans_a

@@ -85,6 +85,7 @@ cdef struct Step:
     const real* data      # (any, lddata)  the caller's rows, for a product that reads them in place
     Py_ssize_t lddata
     Py_ssize_t number     # of the step within the run
+    real* batch           # (rows, .)  this thread's own copy of the mini-batch; NULL: one for all
 
 ctypedef void (*team_function)(void* args, const Step* step, int tid, int nthreads) noexcept nogil
 
