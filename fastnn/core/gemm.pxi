@@ -420,11 +420,11 @@ cdef inline int tile_count(Py_ssize_t rows) noexcept nogil:
 
 cdef void pack_tiles(const real* x, Py_ssize_t ldx, Py_ssize_t k, Py_ssize_t rows,
                      real* out) noexcept nogil:
-    """out = the tiles of the transposed x (k, rows) one after the other, each (k, TILE)."""
-    cdef Py_ssize_t t, p, j, mr, count = tile_count(rows), tall = rows // count, taller = rows % count
+    """out = the tiles of the transposed x (k, rows), of MR rows, one after the other, each (k, TILE)."""
+    cdef Py_ssize_t t, p, j, mr
     cdef Py_ssize_t whole = k - (TILE + ldx - 1) // ldx  # beyond the tile lie rows of x, up to here
-    for t in range(count):
-        mr = tall + 1 if t < taller else tall
+    for t in range(tile_count(rows)):
+        mr = min(MR, rows - t * MR)
         for p in range(whole):
             for j in range(TILE // VW):
                 vstore(out + p * TILE + j * VW, vload(x + p * ldx + j * VW))
@@ -504,18 +504,26 @@ cdef inline void look_at_tiles(Ahead* ahead, Gemm* g, Strip* s, Py_ssize_t i) no
 cdef void gemm_strip(Gemm* g, const Step* step, Strip* s) noexcept nogil:
     cdef bint apart = s.edge or g.finish == FINISH_UPDATE
     cdef bint ends = s.k0 + s.kc == g.k and g.finish != FINISH_NOTHING
-    cdef int nv = s.nv, mr, tiles, count = tile_count(s.i1 - s.i0)
-    cdef int tall = <int>((s.i1 - s.i0) // count)  # rows of a tile; the first `taller` have one more
-    cdef int taller = <int>(s.i1 - s.i0) - tall * count
-    cdef Py_ssize_t i = s.i0, j = s.j, ldout, ldstart, cols = min(g.n - j, nv * VW)
+    cdef int nv = s.nv, mr, tiles, count
+    cdef int tall, taller  # rows of a tile; the first `taller` have one more
+    cdef Py_ssize_t i = s.i0 + updated_rows(g, step, s), j = s.j, ldout, ldstart, cols = min(g.n - j, nv * VW)
     cdef const real* a = s.a
     cdef const real* start
     cdef real* out
     cdef Ahead ahead
     cdef int kind
+    if i == s.i1:
+        return
     look_ahead(&ahead, g, s)
+    count = tile_count(s.i1 - i)
+    if s.in_tiles:  # as `pack_tiles` cut them
+        tall, taller = MR - 1, <int>((s.i1 - i) // MR)
+        a += (i - s.i0) // MR * s.kc * TILE
+    else:
+        tall = <int>((s.i1 - i) // count)
+        taller = <int>(s.i1 - i) - tall * count
     while i < s.i1:
-        mr = tall + 1 if taller > 0 else tall
+        mr = <int>min(tall + 1 if taller > 0 else tall, s.i1 - i)
         tiles = min(taller if taller > 0 else count, RUN)
         if s.edge or nv > NV:
             tiles = 1

@@ -1,8 +1,8 @@
 # Optimizer updates: one vector of weights, gradient and slots at a time, in place. The numbers of a
 # step (`hyper`) are made in Python, one row a step, in float64, by _steps.py: all that is the same for
 # every weight is done there, so that an update has as few operations as its formula allows.
-# To add one: a code, a branch in `update_vector`, lines in `update_slots` and `update_plain`, its name
-# in UPDATES.
+# To add one: a code, a branch in `update_vector`, lines in `update_slots`, `update_plain` and
+# `updating_strip`, its name in UPDATES.
 
 cdef enum:
     OWN_HYPERS = 5  # as many of the row of hyper as an update itself looks at, see `own_hypers`
@@ -292,10 +292,15 @@ cdef once update_changed(int code, const real* hyper, const Extras* e, real* w, 
         i += m
 
 
+cdef inline bint changes_gradient(const real* hyper, const Extras* e) noexcept nogil:
+    """Whether the step is not by the gradient as it is."""
+    return e.factor != NULL or e.l1 != 0 or e.l2 != 0 or hyper[CLIPVALUE] != 0 or hyper[DECAY] != 0
+
+
 cdef void update_block(int code, const real* hyper, const Extras* e, real* w, real** s, Py_ssize_t ldw,
                        const real* g, Py_ssize_t ldg, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
     """One step on a block of weights w and their slots s (leading dimension ldw), gradient g."""
-    if e.factor != NULL or e.l1 != 0 or e.l2 != 0 or hyper[CLIPVALUE] != 0 or hyper[DECAY] != 0:
+    if changes_gradient(hyper, e):
         update_changed(code, hyper, e, w, s, ldw, g, ldg, rows, cols)
     else:
         update_plain(code, hyper, w, s, ldw, g, ldg, rows, cols)
