@@ -43,7 +43,7 @@ def generator() -> np.random.Generator:
 
 
 def permutation(n: int) -> np.ndarray:
-    """Return ``0 … n - 1`` in random order, as int64; the key is drawn from the shared generator."""
+    """Return ``0 … n - 1`` in random order, as int64; its key is drawn from the generator."""
     return _dispatch.core("float32").permutation(n, int(generator().integers(1 << 63)))
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import _dispatch, activations, losses, metrics
+from fastnn._pace import SHARE, Pace, multiply_adds
 from fastnn.layers import Dense, Layer
 from fastnn.memory import Parameters
 from fastnn.stages import ActivationStage, DenseStage, Lowering, Stage, stages_of
@@ -231,6 +232,11 @@ class CompiledPlan:
         self.work *= 3 if mode == "train" else 1
         phases = len(stages) * (3 if mode == "train" else 1)
         self.work_per_thread = max(STEP_WORK_PER_THREAD, phases * PHASE_WORK_PER_THREAD)
+        # Of the first layer nobody asks for the gradient of the inputs.
+        first = stages[0]
+        unasked = first.features * first.columns if isinstance(first, DenseStage) else 0
+        self._products = self.work - unasked
+        self._pace: Pace | None = None
         fused = kernel is not None and kernel.fused
         head = len(stages) - fused  # stages that the loss sees the result of
         last = stages[-1]
@@ -277,16 +283,23 @@ class CompiledPlan:
         labels = y if y is not None and y.ndim == 1 else None
         targets = y if labels is None else None
         threads = self._threads(min(rows, self.batch))
+        if threads > 1 and self.mode == "train":
+            if self._pace is None:
+                self._pace = Pace(self._products * self.batch / (SHARE * multiply_adds(self.core)))
+            threads = self._pace.choose(threads)
         for layer, place in self._draws:
             self.plan.start_draws(place, layer.draws)
         begun = time.perf_counter()
         sums = self.plan.run(
             self._mode, x, labels, targets, weight, order, start, stop, hyper, predictions, threads
         )
+        took = time.perf_counter() - begun
+        if self._pace is not None:
+            self._pace.note(threads, rows // self.batch, took)
         for layer, _ in self._draws:
             layer.draws += -(-rows // self.batch)
         if rows == self.rows_per_call:
-            calls = SECONDS_PER_CALL / max(time.perf_counter() - begun, 1e-6)
+            calls = SECONDS_PER_CALL / max(took, 1e-6)
             self.rows_per_call = max(1, int(calls * rows / self.batch)) * self.batch
         return sums
 

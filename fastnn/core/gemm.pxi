@@ -143,8 +143,9 @@ cdef enum TileKind:
 
 # What a tile fetches ahead of its use.
 cdef struct Ahead:
-    const real* arrays[4]  # TILE_TRANSPOSED: where the next tiles start in the weights and in each slot,
-                           # repeated if there are fewer than 2**bits; TILE_ASKING: the first is the panel
+    # TILE_TRANSPOSED: where the next tiles start in the weights and in each slot, repeated if there are
+    # fewer than 2**bits. TILE_ASKING: the first is the panel.
+    const real* arrays[4]
     int bits, shift        # TILE_TRANSPOSED: of the index over k, which array, and which row
     Py_ssize_t ld          # from row to row, or from line to line of the panel
     Py_ssize_t back        # TILE_ASKING: from the end of what one tile fetched to what the next one does
