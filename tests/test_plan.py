@@ -500,6 +500,22 @@ def test_large_weights_with_three_slots():
 # ---- what clipping by norm is made of ----------------------------------------------------------
 
 
+@pytest.mark.parametrize("optimizer", [optimizers.Momentum, optimizers.Adam])
+@both_dtypes
+def test_an_update_from_packed_tiles(dtype, optimizer):
+    # 270 rows of 1037 inputs outgrow L2 and are packed; no tile's height divides 1037.
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((540, 1037)).astype(dtype), rng.integers(0, 3, 540)
+    found = []
+    for cls in (optimizer, eager(optimizer)):
+        fn.set_random_seed(2)
+        model = fn.Sequential([Dense(300, "tanh", dtype=dtype), Dense(3, dtype=dtype)])
+        model.compile(cls(0.01), losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.fit(x, y, batch_size=270, epochs=2, verbose=0)
+        found.append(bits([*model.weights, *slots(model)]))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("clip", [{"clipnorm": 0.5}, {"global_clipnorm": 0.75}], ids=repr)
 @pytest.mark.parametrize("large", [np.nan, np.inf, 40.0, 0.001])
 @both_dtypes
