@@ -377,4 +377,5 @@ class Plan:
         hyper: _Real | None,
         predictions: _Real | None,
         threads: int,
+        loss: float = 0.0,
     ) -> tuple[float, float]: ...

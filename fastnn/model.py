@@ -1208,10 +1208,10 @@ class Sequential:
         if plan.predictions:
             # The plan writes by position in the run; what lies before `start` is never touched.
             predictions = np.empty((stop, plan.outputs), plan.dtype)
-        loss, hits = plan.run(data, order, start, stop, hyper, predictions)
+        totals.loss, hits = plan.run(data, order, start, stop, hyper, predictions, totals.loss)
         if plan.mode == "train":
             optimizer.iterations += steps
-        totals.add_loss(loss, stop - start)
+        totals.rows += stop - start
         rows = _rows(order, start, stop)
         for metric in totals.metrics:
             if self._counted(metric, plan.kernel):

@@ -262,6 +262,7 @@ class CompiledPlan:
         stop: int,
         hyper: np.ndarray | None = None,
         predictions: np.ndarray | None = None,
+        loss: float = 0.0,
     ) -> tuple[float, float]:
         """Run mini-batches over the positions start..stop of `order`, or of the data as they lie.
 
@@ -271,12 +272,15 @@ class CompiledPlan:
             Of the optimizer, for training.
         predictions : ndarray of shape (at least stop, outputs)
             Where to write the outputs, by position.
+        loss : float
+            What the losses are added to: of the runs before, so that the sum is the same however
+            the rows are cut.
 
         Returns
         -------
         loss, hits : float
-            The sum over the mini-batches of their losses times their rows, and the rows predicted
-            right.
+            `loss` and the sum over the mini-batches of their losses times their rows, and the rows
+            predicted right.
         """
         rows = stop - start
         x, y, weight = data
@@ -291,7 +295,8 @@ class CompiledPlan:
             self.plan.start_draws(place, layer.draws)
         begun = time.perf_counter()
         sums = self.plan.run(
-            self._mode, x, labels, targets, weight, order, start, stop, hyper, predictions, threads
+            *(self._mode, x, labels, targets, weight, order, start, stop),
+            *(hyper, predictions, threads, loss),
         )
         took = time.perf_counter() - begun
         if self._pace is not None:

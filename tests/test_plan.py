@@ -497,6 +497,20 @@ def test_large_weights_with_three_slots():
     assert found[0] == found[1]
 
 
+def test_the_loss_is_the_same_however_the_calls_are_cut(monkeypatch):
+    y = np.arange(333) % 3
+    x = np.random.default_rng(0).standard_normal((333, 12)).astype("f")
+    found = set()
+    for seconds in (1e-9, 1e9):  # a call for each step; one for the whole epoch
+        monkeypatch.setattr("fastnn.plan.SECONDS_PER_CALL", seconds)
+        fn.set_random_seed(4)
+        model = fn.Sequential([Dense(20, "relu"), Dense(3)])
+        model.compile("adam", LOSSES["sparse"]())
+        history = model.fit(x, y, batch_size=8, epochs=3, verbose=0)
+        found.add((*history.history["loss"], model.evaluate(x, y)["loss"]))
+    assert len(found) == 1
+
+
 # ---- what clipping by norm is made of ----------------------------------------------------------
 
 

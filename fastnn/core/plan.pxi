@@ -682,11 +682,12 @@ cdef class Plan:
 
     def run(self, int mode, const real[:, :] x, const int64_t[::1] labels, const real[:, :] y,
             const real[::1] weights, const int64_t[::1] order, Py_ssize_t start, Py_ssize_t stop,
-            const real[:, :] hyper, real[:, :] predictions, int threads):
+            const real[:, :] hyper, real[:, :] predictions, int threads, double loss=0):
         """Run mini-batches over the positions start..stop of `order` (or of the data itself).
 
         The last mini-batch may be short. hyper has a row for each; predictions, if given, a row for
-        each position of the run's data. Returns (sum of weighted losses, sum of hits) over the rows.
+        each position of the run's data. Returns (`loss` and the sum of weighted losses, sum of hits) over
+        the rows: added in one chain, the sum does not depend on how rows are cut into runs.
         """
         cdef Run r
         if self.running:
@@ -702,7 +703,7 @@ cdef class Plan:
         if self.loss_args != NULL:
             self.loss_args.weights = NULL if weights is None else self.source.weights
             self.tally_args.weights = self.loss_args.weights
-            self.tally_args.loss = self.tally_args.right = 0
+            self.tally_args.loss, self.tally_args.right = loss, 0
         self.output_args.out = NULL
         if predictions is not None:
             self.output_args.out, self.output_args.ldout = &predictions[0, 0], ld(predictions)
@@ -712,7 +713,7 @@ cdef class Plan:
             r.hyper = &hyper[0, 0]
         self.execute(&r, stop - start, threads)
         if self.loss_args == NULL:
-            return 0.0, 0.0
+            return loss, 0.0
         return self.tally_args.loss, self.tally_args.right
 
     cdef int execute(self, Run* r, Py_ssize_t rows, int threads) except -1:
