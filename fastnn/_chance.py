@@ -34,7 +34,7 @@ class Drawing(Layer):
         super().__init__(name, dtype)
         self.seed = seed if seed is None else check.counter(seed, "seed")
         # Without a seed, one from the generator that `set_random_seed` restarts.
-        self.key = int(_random.generator().integers(2**63)) if self.seed is None else self.seed
+        self.key = _random.key() if self.seed is None else self.seed
         self.draws = 0
 
     def _next(self) -> int:

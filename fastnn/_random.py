@@ -42,9 +42,14 @@ def generator() -> np.random.Generator:
     return _generator
 
 
+def key() -> int:
+    """Return a new key for numbers that are made by counter."""
+    return int(generator().integers(1 << 63))
+
+
 def permutation(n: int) -> np.ndarray:
-    """Return ``0 … n - 1`` in random order, as int64; its key is drawn from the generator."""
-    return _dispatch.core("float32").permutation(n, int(generator().integers(1 << 63)))
+    """Return ``0 … n - 1`` in random order, as int64."""
+    return _dispatch.core("float32").permutation(n, key())
 
 
 @contextlib.contextmanager

@@ -30,6 +30,14 @@ def test_permutation_is_that_of_the_book(dtype, n):
         assert found.tolist() == by_the_book(n, seed)
 
 
+def test_too_many_rows_are_refused():
+    # Beyond, numbers below a bound would be drawn for ever.
+    with pytest.raises(
+        ValueError, match=r"permutation: expected fewer than 2\*\*32 rows, got 4294967296"
+    ):
+        _random.permutation(2**32)
+
+
 def test_every_order_is_as_likely():
     fn.set_random_seed(0)
     places = 5 ** np.arange(5)

@@ -615,7 +615,7 @@ cdef void gemm_kernel(void* args, const Step* step, int tid, int nthreads) noexc
                 s.b, s.ldb = packed_panel, NV * VW
                 if g.trans_b:
                     pack_panel_transposed(g.b + s.j * g.ldb + s.k0, g.ldb, s.kc, cols, packed_panel)
-                elif g.pack_b and g.panels > 1 and v < packed:
+                elif v < packed:
                     s.b = packed_panel + (v + g.panels * NV - packed) * VW * s.kc
                 elif g.pack_b and v + g.panels * NV <= min(v1, g.n // VW):
                     pack_panels(g.b + s.k0 * g.ldb + s.j, g.ldb, s.kc, g.panels, packed_panel)

@@ -341,31 +341,23 @@ cdef class Plan:
                      tuple kernel_penalty=(0., 0.), tuple bias_penalty=(0., 0.), bint sync=True):
         """One optimizer step on kernel by x^T dz and on bias by dz's column sums; neither is stored.
         Penalties are (l1, l2), see `with_penalty`."""
-        cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN, sync)
-        self.count_rows(&g.k)
-        g.m, g.n, g.padded, g.trans_a = k, kernel.shape[1], True, True
-        self.take_batch(g, x)
-        g.b, g.ldb = &dz[0, 0], ld(dz)
-        g.c, g.ldc = &kernel[0, 0], ld(kernel)
+        cdef Gemm* g = self.add_gradient(x, k, dz, kernel, bias, sync)
         g.finish, g.code = FINISH_UPDATE, optimizer
         g.extras.l1, g.extras.l2 = kernel_penalty
         self.take_slots(g.slots, kernel_slots, True)
-        if bias is not None:
-            self.take_sums(g, bias)
-            g.sums.update, g.sums.code = True, optimizer
-            g.sums.extras.l1, g.sums.extras.l2 = bias_penalty
-            self.take_slots(g.sums.slots, bias_slots, False)
+        g.sums.update, g.sums.code = True, optimizer
+        g.sums.extras.l1, g.sums.extras.l2 = bias_penalty
+        self.take_slots(g.sums.slots, bias_slots, False)
         self.keep_gemm(g)
-        self.arrays.append((x, dz, kernel, kernel_slots, bias, bias_slots))
-
-    cdef int take_sums(self, Gemm* g, real[::1] bias) except -1:
-        g.sums.x, g.sums.ldx, g.sums.padded = g.b, g.ldb, True
-        g.sums.out, g.sums.cols = &bias[0], bias.shape[0]
-        return 0
+        self.arrays.append((kernel_slots, bias_slots))
 
     def dense_gradient(self, real[:, :] x, Py_ssize_t k, real[:, :] dz, real[:, :] kernel,
                        real[::1] bias, bint sync=True):
         """kernel = x^T dz and bias = dz's column sums: gradients, stored."""
+        self.keep_gemm(self.add_gradient(x, k, dz, kernel, bias, sync))
+
+    cdef Gemm* add_gradient(self, real[:, :] x, Py_ssize_t k, real[:, :] dz, real[:, :] kernel,
+                            real[::1] bias, bint sync) except NULL:
         cdef Gemm* g = <Gemm*>self.add(gemm_kernel, sizeof(Gemm), TRAIN, sync)
         self.count_rows(&g.k)
         g.m, g.n, g.padded, g.trans_a = k, kernel.shape[1], True, True
@@ -373,9 +365,10 @@ cdef class Plan:
         g.b, g.ldb = &dz[0, 0], ld(dz)
         g.c, g.ldc = &kernel[0, 0], ld(kernel)
         if bias is not None:
-            self.take_sums(g, bias)
-        self.keep_gemm(g)
+            g.sums.x, g.sums.ldx, g.sums.padded = g.b, g.ldb, True
+            g.sums.out, g.sums.cols = &bias[0], bias.shape[0]
         self.arrays.append((x, dz, kernel, bias))
+        return g
 
     # Clipping by norm, on stored gradients: add_penalty, square_sum and a barrier, clip_factor and a
     # barrier, update. A bias is a matrix of one row here. `cols`: without padding, which may hold NaN.

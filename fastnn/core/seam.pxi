@@ -671,7 +671,10 @@ def gaussian_noise(x, double stddev, uint64_t seed, uint64_t number, int threads
 
 def permutation(Py_ssize_t n, uint64_t seed):
     """Return 0 ... n - 1 in an order that the seed decides; n < 2**32."""
-    cdef int64_t[::1] order = numpy.empty(n, numpy.int64)
+    cdef int64_t[::1] order
+    if n >> 32:
+        raise ValueError(f"permutation: expected fewer than 2**32 rows, got {n}")
+    order = numpy.empty(n, numpy.int64)
     if n:
         shuffle(&order[0], n, seed)
     return order.base

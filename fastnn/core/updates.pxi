@@ -176,13 +176,26 @@ cdef inline real* slot_of(int k, real* first, real* second, real* third) noexcep
     return first if k == 0 else second if k == 1 else third
 
 
+cdef inline forced update_at(const int code, const int slots, const vec* h, real* w, real* first,
+                             real* second, real* third, Py_ssize_t at, vec g) noexcept nogil:
+    """One vector of weights, with the slots that the update keeps."""
+    cdef vec weight = vload(w + at)
+    cdef vec state[SLOTS]
+    cdef int k
+    for k in range(slots):
+        state[k] = vload(slot_of(k, first, second, third) + at)
+    update_vector(code, h, &weight, g, state)
+    vstore(w + at, weight)
+    for k in range(slots):
+        vstore(slot_of(k, first, second, third) + at, state[k])
+
+
 cdef inline forced update_rows(const int code, const int slots, const real* hyper, real* w, real** s,
                                Py_ssize_t ldw, const real* g, Py_ssize_t ldg, Py_ssize_t rows,
                                Py_ssize_t cols) noexcept nogil:
     cdef Py_ssize_t i, j, at, whole = cols - cols % VW
-    cdef vec weight, end, gradient
-    cdef vec state[SLOTS]
-    cdef vec ends[SLOTS]  # apart: these live in memory
+    cdef vec end, gradient
+    cdef vec ends[SLOTS]
     # Copies that no store to the arrays can change: they stay in registers.
     cdef vec h[OWN_HYPERS]
     cdef real* first = s[0]
@@ -193,13 +206,7 @@ cdef inline forced update_rows(const int code, const int slots, const real* hype
     if cols == NV * VW:  # a tile of a product
         for i in range(rows):
             for j in range(NV):
-                weight = vload(w + j * VW)
-                for k in range(slots):
-                    state[k] = vload(slot_of(k, first, second, third) + j * VW)
-                update_vector(code, h, &weight, vload(g + j * VW), state)
-                vstore(w + j * VW, weight)
-                for k in range(slots):
-                    vstore(slot_of(k, first, second, third) + j * VW, state[k])
+                update_at(code, slots, h, w, first, second, third, j * VW, vload(g + j * VW))
             w += ldw
             g += ldg
             first += ldw
@@ -210,13 +217,7 @@ cdef inline forced update_rows(const int code, const int slots, const real* hype
         j = 0
         while j < whole:
             at = i * ldw + j
-            weight = vload(w + at)
-            for k in range(slots):
-                state[k] = vload(slot_of(k, first, second, third) + at)
-            update_vector(code, h, &weight, vload(g + i * ldg + j), state)
-            vstore(w + at, weight)
-            for k in range(slots):
-                vstore(slot_of(k, first, second, third) + at, state[k])
+            update_at(code, slots, h, w, first, second, third, at, vload(g + i * ldg + j))
             j += VW
         if j < cols:
             at = i * ldw + j
